@@ -1,0 +1,61 @@
+# One virtual environment, five commands. Everything runs from the repository's root.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
+# loadscope keeps a module's tests on one worker, so that a module's fixtures are made once.
+PYTEST := $(BIN)/pytest -n 2 --dist loadscope
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-all check lint types format clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
+	@echo
+	@echo "  PYTHON=python3.12      another interpreter for the environment (3.11 or newer)"
+	@echo "  VENV=path              another place for it (default .venv)"
+	@echo "  TORCH_INDEX_URL=url    where torch comes from, for example the index of its CPU builds"
+
+venv: $(STAMP)  ## create .venv and install everything, where that is not done yet
+
+# torch first and by itself: only this step may need another index, that of the CPU builds.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=python3.11 ..." >&2; \
+	  exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH)
+	$(BIN)/pip install --quiet -e ".[export,dev]" -c constraints.txt
+	touch $@
+
+demo: $(STAMP)  ## export the small model of examples/digits and let it write recordings in two languages
+	$(BIN)/export-s2t examples/digits/checkpoint -o demo/digits --force
+	$(BIN)/run-s2t demo/digits examples/digits/recordings/*.wav --language de
+	$(BIN)/run-s2t demo/digits examples/digits/recordings/*.wav --language cy
+
+test: $(STAMP)  ## the tests (minutes)
+	$(PYTEST) -m "not broad and not full_size and not gpu"
+
+test-all: $(STAMP)  ## the tests and the wide matrices (under 45 minutes)
+	$(PYTEST) -m "not full_size and not gpu"
+
+check: lint types test  ## everything that a change must pass: format, lint, types, import contracts, tests
+
+lint: $(STAMP)  ## format (looked at only), lint, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)  ## mypy
+	$(BIN)/mypy
+	$(BIN)/mypy optimum/commands/register/register_s2t.py
+
+format: $(STAMP)  ## rewrite the files as ruff wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+
+clean:  ## remove what builds, tests and the demo leave; the environment stays
+	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

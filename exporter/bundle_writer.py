@@ -1,0 +1,104 @@
+"""Puts a bundle in place: written beside its target, renamed when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporter.errors import OutputError
+from s2t_runtime.bundle import MANIFEST_NAME, sha256_of
+from s2t_runtime.manifest import FileInfo, Manifest
+
+_UNFINISHED = ".unfinished-"
+_REPLACED = ".replaced-"
+
+
+@contextlib.contextmanager
+def bundle_directory(target: Path, *, force: bool) -> Iterator[Path]:
+    """A temporary directory beside ``target``, renamed into its place when the block succeeds.
+
+    A reader never sees half a bundle: a killed export leaves ``target`` untouched (the temporary
+    directory's name says what it is). With ``force`` the old bundle is moved aside, the new one into
+    place, and only then is the old one deleted; a kill in between leaves the old bundle whole at
+    ``NAME.replaced-*`` beside the target.
+
+    Raises:
+        OutputError: the target exists and ``force`` is not given, or cannot be written (disk full).
+    """
+    target = target.absolute()
+    check_target(target, force=force)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        working = Path(tempfile.mkdtemp(prefix=f"{target.name}{_UNFINISHED}", dir=target.parent))
+    except OSError as error:
+        raise OutputError(f"{target.parent} cannot be written: {error.strerror or error}") from error
+    try:
+        yield working
+        # mkdtemp makes it private; a bundle is to be readable like any other output.
+        working.chmod(0o777 & ~_umask())
+        _put_in_place(working, target, force=force)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse a target that must not be replaced.
+
+    Raises:
+        OutputError: it exists without ``force``, or it is something other than a bundle.
+    """
+    if not target.exists():
+        return
+    if not force:
+        raise OutputError(
+            f"{target.name} exists already: choose another --output, or replace it with --force"
+        )
+    if not (target / MANIFEST_NAME).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(
+            f"{target.name} exists and is no bundle (it has no {MANIFEST_NAME}); --force replaces bundles only: "
+            "choose another --output"
+        )
+
+
+def _put_in_place(working: Path, target: Path, *, force: bool) -> None:
+    if not target.exists():
+        working.rename(target)
+        return
+    check_target(target, force=force)
+    # mkdtemp reserves a free name; renaming onto an empty directory replaces it.
+    aside = Path(tempfile.mkdtemp(prefix=f"{target.name}{_REPLACED}", dir=target.parent))
+    target.rename(aside)
+    try:
+        working.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def describe_files(directory: Path) -> dict[str, FileInfo]:
+    """Size and SHA-256 of every file below ``directory`` but the manifest, by relative POSIX path."""
+    paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
+    return {
+        path.relative_to(directory).as_posix(): FileInfo(path.stat().st_size, sha256_of(path))
+        for path in paths
+    }
+
+
+def write_manifest(manifest: Manifest, directory: Path) -> None:
+    """Write manifest.json, last of all files."""
+    (directory / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")

@@ -1,0 +1,198 @@
+"""Loads a checkpoint completely, or says everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoFeatureExtractor,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    SpeechEncoderDecoderConfig,
+    SpeechEncoderDecoderModel,
+    Wav2Vec2FeatureExtractor,
+)
+
+from exporter.errors import CheckpointError, UnsupportedModelError
+from exporter.hub import CheckpointFiles
+from graphs.features import WaveformSettings
+from graphs.support import reasons_against
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "vocab.json",
+    "vocab.txt",
+)
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that an export reads: the model in evaluation mode (float32), and its two companions."""
+
+    files: CheckpointFiles
+    model: Any
+    """A SpeechEncoderDecoderModel; transformers annotates its attributes too loosely to check them."""
+    tokenizer: PreTrainedTokenizerBase
+    extractor: Wav2Vec2FeatureExtractor
+
+    @property
+    def features(self) -> WaveformSettings:
+        """What the encoder graph does of the extractor's work."""
+        return WaveformSettings(
+            sampling_rate=int(self.extractor.sampling_rate),
+            do_normalize=bool(self.extractor.do_normalize),
+            padding_value=float(self.extractor.padding_value),
+            masks_padding=bool(self.extractor.return_attention_mask),
+        )
+
+
+def read_config(files: CheckpointFiles) -> SpeechEncoderDecoderConfig:
+    """Read config.json, and refuse what is not a speech encoder-decoder.
+
+    Raises:
+        CheckpointError: config.json is missing or unreadable.
+        UnsupportedModelError: another model class.
+    """
+    path = files.directory / "config.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{files.source} has no config.json: give a directory written by save_pretrained()"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    model_type = raw.get("model_type") if isinstance(raw, dict) else None
+    if model_type != "speech-encoder-decoder":
+        raise UnsupportedModelError(
+            files.source,
+            [
+                f"config.json has model_type {model_type!r}; export-s2t takes 'speech-encoder-decoder' "
+                "(SpeechEncoderDecoderModel)"
+            ],
+        )
+    try:
+        return SpeechEncoderDecoderConfig.from_pretrained(files.directory)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read by transformers: {error}") from error
+
+
+def load_checkpoint(files: CheckpointFiles) -> Checkpoint:
+    """Load model, tokenizer and feature extractor.
+
+    Raises:
+        CheckpointError: a file is missing or unreadable, or weights are missing, unexpected or mis-shaped.
+        UnsupportedModelError: the model cannot be split into the three graphs; every reason is listed.
+    """
+    config = read_config(files)
+    reasons = reasons_against(config)
+    if reasons:
+        raise UnsupportedModelError(files.source, reasons)
+    missing = _missing_files(files.directory)
+    if missing:
+        raise CheckpointError(f"{files.source} is incomplete: " + "; ".join(missing))
+    extractor = _load_extractor(files)
+    return Checkpoint(files, _load_model(files), _load_tokenizer(files), extractor)
+
+
+def _missing_files(directory: Path) -> list[str]:
+    problems = []
+    if not any((directory / name).is_file() for name in WEIGHT_FILES):
+        problems.append(f"no weights ({' or '.join(WEIGHT_FILES)})")
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+        problems.append(
+            f"no tokenizer ({', '.join(TOKENIZER_FILES[:-1])} or {TOKENIZER_FILES[-1]}): save it there "
+            "with tokenizer.save_pretrained()"
+        )
+    if not any(
+        (directory / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")
+    ):
+        problems.append(
+            "no feature extractor (preprocessor_config.json): save it there with "
+            "feature_extractor.save_pretrained()"
+        )
+    return problems
+
+
+def _load_extractor(files: CheckpointFiles) -> Wav2Vec2FeatureExtractor:
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(files.directory)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{files.source}: preprocessor_config.json cannot be read: {error}") from error
+    if type(extractor) is not Wav2Vec2FeatureExtractor:
+        raise UnsupportedModelError(
+            files.source,
+            [
+                f"feature extractor {type(extractor).__name__} is not supported yet; supported: "
+                "Wav2Vec2FeatureExtractor (raw samples)"
+            ],
+        )
+    if extractor.padding_side != "right":
+        raise UnsupportedModelError(
+            files.source,
+            [
+                f"the feature extractor pads on the {extractor.padding_side}; only padding on the right is supported"
+            ],
+        )
+    return extractor
+
+
+def _load_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(files.directory, trust_remote_code=False)
+    except Exception as error:  # the Rust tokenizers library raises bare Exception on a malformed file
+        raise CheckpointError(f"{files.source}: the tokenizer cannot be read: {error}") from error
+    if not tokenizer.is_fast:
+        raise UnsupportedModelError(
+            files.source,
+            [f"{type(tokenizer).__name__} has no tokenizer.json form, which bundles need for text"],
+        )
+    return tokenizer
+
+
+def _load_model(files: CheckpointFiles) -> Any:
+    try:
+        loaded: Any = SpeechEncoderDecoderModel.from_pretrained(
+            files.directory,
+            output_loading_info=True,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            weights_only=True,
+            # Mis-shaped weights are listed with the missing and unexpected ones, by name.
+            ignore_mismatched_sizes=True,
+        )
+    except Exception as error:  # safetensors, pickle and transformers each raise types of their own
+        raise CheckpointError(f"{files.source}: the weights cannot be loaded: {error}") from error
+    model, info = loaded
+    problems = _weight_problems(info)
+    if problems:
+        raise CheckpointError(
+            f"{files.source}: the weights do not fit the configuration, and transformers would fill the gaps "
+            "with random numbers: " + "; ".join(problems)
+        )
+    return model.eval()
+
+
+def _weight_problems(info: dict[str, Any]) -> list[str]:
+    mismatched = sorted(
+        f"{name} (file {list(in_file)}, model {list(in_model)})"
+        for name, in_file, in_model in info["mismatched_keys"]
+    )
+    found = {
+        "missing": sorted(info["missing_keys"]),
+        "unexpected": sorted(info["unexpected_keys"]),
+        "mis-shaped": mismatched,
+    }
+    return [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in found.items() if names]

@@ -1,0 +1,115 @@
+"""``check-s2t BUNDLE``: numerical parity with eager PyTorch, repeated any time."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from exporter.console import quiet_libraries, require_export_extra, user_errors
+from exporter.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from exporter.parity_generate import Utterance
+    from exporter.parity_report import ParityReport
+    from s2t_runtime.bundle import Bundle
+
+COMMAND = "check-s2t"
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What to compare."""
+
+    bundle: Path
+    against: str | None
+    """A checkpoint; None takes the manifest's hub id and revision."""
+    audio: tuple[Path, ...]
+    """Recordings to decode besides the built-in probes."""
+    precisions: tuple[str, ...]
+    """Empty: every precision of the bundle."""
+    provider: str
+
+
+@click.command(COMMAND)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--against", metavar="CHECKPOINT", help="Directory or hub id  [default: the manifest's id and revision]"
+)
+@click.option(
+    "--audio", multiple=True, type=click.Path(path_type=Path), help="Recording to decode as well; repeatable."
+)
+@click.option("--precision", "precisions", multiple=True, help="Only this precision; repeatable.")
+@click.option("--provider", default="cpu", show_default=True, help="Execution provider for the decodings.")
+@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+def main(*, as_json: bool, **arguments: object) -> None:
+    """Compare BUNDLE with the checkpoint it was exported from; exit with 1 where it is out of tolerance."""
+    require_export_extra(COMMAND)
+    with user_errors(COMMAND):
+        reports = run(CheckRequest(**arguments))  # type: ignore[arg-type]  # click has typed each
+        click.echo(_render(reports, as_json=as_json))
+    sys.exit(0 if all(report.passed for report in reports) else 1)
+
+
+def _render(reports: list[ParityReport], *, as_json: bool) -> str:
+    from exporter.parity_report import records_json, render_markdown  # noqa: PLC0415
+
+    return records_json(reports) if as_json else render_markdown([report.record() for report in reports])
+
+
+def run(request: CheckRequest) -> list[ParityReport]:
+    """One report per precision.
+
+    Raises:
+        S2TError: the bundle, the checkpoint or a recording cannot be read.
+    """
+    from exporter.checkpoint import load_checkpoint  # noqa: PLC0415 - --help must not wait for torch
+    from exporter.hub import locate_checkpoint  # noqa: PLC0415
+    from exporter.parity import check_parity  # noqa: PLC0415
+    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
+
+    quiet_libraries()
+    bundle = open_bundle(request.bundle)
+    source, revision = _checkpoint_of(bundle, request.against)
+    for precision in request.precisions:
+        bundle.precision(precision)
+    utterances = _read_audio(request.audio, bundle)
+    checkpoint = load_checkpoint(locate_checkpoint(source, revision))
+    return [
+        check_parity(
+            checkpoint, request.bundle, precision=precision, provider=request.provider, utterances=utterances
+        )
+        for precision in request.precisions or bundle.manifest.graphs
+    ]
+
+
+def _checkpoint_of(bundle: Bundle, against: str | None) -> tuple[str, str | None]:
+    model = bundle.manifest.model
+    if against is not None:
+        return against, None
+    if model.revision is None:
+        raise CheckpointError(
+            f"the bundle was exported from a local directory ({model.id}), which the manifest cannot find again: "
+            "give it with --against CHECKPOINT"
+        )
+    return model.id, model.revision
+
+
+def _read_audio(paths: tuple[Path, ...], bundle: Bundle) -> list[Utterance]:
+    from exporter.parity_generate import Utterance  # noqa: PLC0415
+    from s2t_runtime.audio import check_audio, read_audio  # noqa: PLC0415
+
+    info, utterances = bundle.manifest.audio, []
+    for path in paths:
+        samples = read_audio(path, sampling_rate=None, target_rate=info.sampling_rate)
+        check_audio(
+            samples,
+            min_samples=info.min_samples,
+            max_samples=info.max_samples,
+            sampling_rate=info.sampling_rate,
+        )
+        utterances.append(Utterance(path.name, samples))
+    return utterances

@@ -1,0 +1,93 @@
+"""What export-s2t and check-s2t share: how errors end a command, and how progress is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+from rich.console import Console
+
+from s2t_runtime.errors import S2TError
+
+EXTRA = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "safetensors")
+"""Modules of the "export" extra that both commands need."""
+
+
+def require_export_extra(command: str) -> None:
+    """End the command with the one pip line where the extra is not installed."""
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        click.echo(
+            f'{command}: {", ".join(missing)} not installed; run: pip install "export-s2t[export]"', err=True
+        )
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def user_errors(command: str) -> Iterator[None]:
+    """Print an S2TError without traceback and exit with 1; anything else is a bug and keeps its own."""
+    try:
+        yield
+    except S2TError as error:
+        click.echo(f"{command}: error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo(f"{command}: interrupted; nothing was written", err=True)
+        sys.exit(130)
+
+
+def quiet_libraries() -> None:
+    """Keep transformers' and the hub's own bars and notes out of a command's output."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+
+
+class StageLines:
+    """Shows one stage after the other with its time: a spinner on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        """``quiet`` shows nothing."""
+        self._console = console
+        self._quiet = quiet
+        self._name: str | None = None
+        self._started_s = 0.0
+        self._status = None if quiet or not console.is_terminal else console.status("")
+
+    def __call__(self, name: str) -> None:
+        """A stage begins, so the one before it has ended."""
+        self.finish()
+        self._name, self._started_s = name, time.perf_counter()
+        if self._status is not None:
+            self._status.update(f"{name} ...")
+            self._status.start()
+
+    def finish(self) -> None:
+        """The last stage has ended."""
+        if self._status is not None:
+            self._status.stop()
+        if self._name is not None and not self._quiet:
+            self._console.print(
+                f"{self._name}  {time.perf_counter() - self._started_s:.1f} s",
+                highlight=False,
+                soft_wrap=True,
+            )
+        self._name = None
+
+
+def readable_size(size: int) -> str:
+    """Bytes as people read them: 812 B, 4.1 kB, 1.5 GB."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

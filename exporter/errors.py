@@ -1,0 +1,45 @@
+"""The exporter's error tree; it hangs under the runtime's, so that one handler serves every command.
+
+S2TError
+└── ExportError                  the export, check or conversion cannot go on
+    ├── CheckpointError          (ValueError) missing, unreadable or incomplete checkpoint files
+    ├── UnsupportedModelError    (ValueError) the model cannot be split; lists every reason at once
+    ├── OutputError              (OSError)    the bundle cannot be written where it was asked for
+    ├── GraphError               (ValueError) an exported graph breaks its contract
+    └── ParityError              (ValueError) the bundle does not decode as the checkpoint does
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from s2t_runtime.errors import S2TError
+
+
+class ExportError(S2TError):
+    """Base of the exporter's errors."""
+
+
+class CheckpointError(ExportError, ValueError):
+    """The checkpoint's files are missing, unreadable or incomplete."""
+
+
+class UnsupportedModelError(ExportError, ValueError):
+    """The model cannot be exported; ``reasons`` holds every reason found."""
+
+    def __init__(self, source: str, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        listed = "".join(f"\n  - {reason}" for reason in self.reasons)
+        super().__init__(f"{source} cannot be exported:{listed}")
+
+
+class OutputError(ExportError, OSError):
+    """The bundle cannot be written to the output directory."""
+
+
+class GraphError(ExportError, ValueError):
+    """An exported graph does not keep its contract."""
+
+
+class ParityError(ExportError, ValueError):
+    """The bundle's results differ from eager PyTorch beyond tolerance."""

@@ -1,0 +1,105 @@
+"""A checkpoint's generation options -> the bundle's defaults; nothing that changes results is dropped silently."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from exporter.errors import UnsupportedModelError
+from s2t_runtime.options import GenerationOptions
+
+SUPPORTED = frozenset(field.name for field in dataclasses.fields(GenerationOptions))
+
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "assistant_confidence_threshold": (0.4, None),
+    "assistant_early_exit": (None,),
+    "assistant_lookbehind": (10, None),
+    "cache_implementation": (None,),
+    "constraints": (None,),
+    "disable_compile": (False, None),
+    "diversity_penalty": (0.0, None),
+    "do_sample": (False, None),
+    "dola_layers": (None,),
+    "encoder_no_repeat_ngram_size": (0, None),
+    "encoder_repetition_penalty": (1.0, None),
+    "epsilon_cutoff": (0.0, None),
+    "eta_cutoff": (0.0, None),
+    "exponential_decay_length_penalty": (None,),
+    "force_words_ids": (None,),
+    "guidance_scale": (None, 1, 1.0),
+    "is_assistant": (False, None),
+    "low_memory": (False, None),
+    "max_matching_ngram_size": (None,),
+    "max_time": (None,),
+    "num_assistant_tokens": (20, None),
+    "num_assistant_tokens_schedule": ("constant", None),
+    "num_beam_groups": (1, None),
+    "penalty_alpha": (None, 0.0),
+    "prefill_chunk_size": (None,),
+    "prompt_lookup_num_tokens": (None,),
+    "remove_invalid_values": (False, None),
+    "renormalize_logits": (False, None),
+    "sequence_bias": (None,),
+    "speculation_type": (None,),
+    "stop_strings": (None,),
+    "target_lookbehind": (10, None),
+    "token_healing": (False, None),
+    "use_mtp": (False, None),
+    "watermarking_config": (None,),
+}
+"""Options that the search does not know, with the values at which they change nothing."""
+
+WITHOUT_EFFECT = frozenset(
+    {
+        # They act on sampling only, and do_sample is refused.
+        "temperature", "top_h", "top_k", "top_p", "typical_p", "min_p",
+        # How results are returned or computed, not what they are.
+        "_from_model_config", "transformers_version", "output_attentions", "output_hidden_states",
+        "output_logits", "output_scores", "return_dict_in_generate", "use_cache", "cache_config",
+        "compile_config", "return_legacy_cache", "continuous_batching_config",
+        # Read elsewhere: languages.py.
+        "lang_to_id",
+    }
+)  # fmt: skip
+"""Options that cannot change the tokens of a search without sampling."""
+
+
+def generation_defaults(
+    source: str,
+    generation_config: Any,
+    *,
+    ignored: Collection[str] = (),
+) -> GenerationOptions:
+    """Translate a GenerationConfig.
+
+    Args:
+        source: the checkpoint, for the message.
+        generation_config: transformers' GenerationConfig as from_pretrained left it.
+        ignored: names to leave out although they are neither neutral nor supported.
+
+    Raises:
+        UnsupportedModelError: options that are neither; each is listed by name and value.
+    """
+    stored = {name: value for name, value in generation_config.to_dict().items() if name not in ignored}
+    reasons = [
+        f"generation option {name}={value!r} is not supported; remove it from generation_config.json, or "
+        f"leave it out with --ignore-generation-option {name} (results may then differ from eager PyTorch)"
+        for name, value in sorted(stored.items())
+        if not _is_harmless(name, value)
+    ]
+    if reasons:
+        raise UnsupportedModelError(source, reasons)
+    return GenerationOptions.from_dict(
+        {name: value for name, value in stored.items() if name in SUPPORTED and value is not None}
+    )
+
+
+def _is_harmless(name: str, value: Any) -> bool:
+    if name in SUPPORTED or name in WITHOUT_EFFECT or value is None:
+        return True
+    # A bool is no number here: num_beam_groups=True must not pass as 1.
+    return any(
+        value == neutral and isinstance(value, bool) == isinstance(neutral, bool)
+        for neutral in NEUTRAL.get(name, ())
+    )

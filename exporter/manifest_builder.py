@@ -1,0 +1,141 @@
+"""Gathers what the manifest states."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from exporter.checkpoint import Checkpoint
+from exporter.hub import read_licence
+from exporter.onnx_export import OPSET
+from exporter.options import ExportOptions
+from exporter.write_graphs import WrittenGraphs
+from graphs import DecoderGeometry, GraphSignature
+from s2t_runtime.manifest import (
+    FORMAT_VERSION,
+    AudioInfo,
+    DecoderInfo,
+    Detokenizer,
+    FileInfo,
+    GraphInfo,
+    Manifest,
+    ModelInfo,
+    PrecisionInfo,
+    TensorInfo,
+)
+from s2t_runtime.options import GenerationOptions
+
+MAX_CANDIDATES = 3840
+"""TensorRT's largest top-k."""
+_PACKAGES = (
+    "export-s2t",
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxscript",
+    "onnx-ir",
+    "onnxruntime",
+    "tokenizers",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What the stages of an export found out."""
+
+    geometry: DecoderGeometry
+    audio: AudioInfo
+    generation: GenerationOptions
+    languages: Mapping[str, int]
+    detokenizer: Detokenizer | None
+    graphs: Mapping[str, WrittenGraphs]
+
+
+def build_manifest(
+    checkpoint: Checkpoint, options: ExportOptions, findings: Findings, files: Mapping[str, FileInfo]
+) -> Manifest:
+    """The manifest of a bundle."""
+    geometry = findings.geometry
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        model=_model_info(checkpoint),
+        audio=findings.audio,
+        graphs={
+            precision: _precision_info(precision, graphs) for precision, graphs in findings.graphs.items()
+        },
+        files=files,
+        default_precision=options.precisions[0],
+        decoder=DecoderInfo(
+            layers=geometry.layers,
+            heads=geometry.heads,
+            head_dim=geometry.head_dim,
+            vocab_size=geometry.vocab_size,
+            max_positions=geometry.max_positions,
+            cross_attention="shared",
+            max_candidates=min(geometry.vocab_size, MAX_CANDIDATES),
+        ),
+        generation=findings.generation.to_dict(),
+        languages=findings.languages,
+        detokenizer=findings.detokenizer,
+        provenance=_provenance(options),
+    )
+
+
+def _model_info(checkpoint: Checkpoint) -> ModelInfo:
+    files, model = checkpoint.files, checkpoint.model
+    return ModelInfo(
+        id=files.model_id,
+        revision=files.revision,
+        architecture=type(model).__name__,
+        encoder=str(model.config.encoder.model_type),
+        decoder=str(model.config.decoder.model_type),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        licence=read_licence(files.directory),
+        card_url=files.card_url,
+    )
+
+
+def _precision_info(precision: str, graphs: WrittenGraphs) -> PrecisionInfo:
+    def graph_info(signature: GraphSignature) -> GraphInfo:
+        return GraphInfo(
+            path=f"{precision}/{signature.name}.onnx",
+            inputs=tuple(TensorInfo(spec.name, spec.dtype, spec.axes) for spec in signature.inputs),
+            outputs=tuple(TensorInfo(spec.name, spec.dtype, spec.axes) for spec in signature.outputs),
+        )
+
+    return PrecisionInfo(
+        encoder=graph_info(graphs.encoder),
+        decoder_first_step=graph_info(graphs.decoder_first_step),
+        decoder_with_past=graph_info(graphs.decoder_with_past),
+    )
+
+
+def _provenance(options: ExportOptions) -> dict[str, Any]:
+    stored = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(options)
+        # Where a bundle was first written says nothing of it, and is nobody else's business.
+        if field.name not in {"output", "force"}
+    }
+    return {
+        "versions": {name: installed_version(name) for name in _PACKAGES},
+        "opset": OPSET,
+        "options": {name: _plain(value) for name, value in stored.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, frozenset | set | tuple | list):
+        return sorted(value) if isinstance(value, frozenset | set) else list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def installed_version(package: str) -> str | None:
+    """The installed version, or None (a source tree without metadata)."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,79 @@
+"""An exported file against its contract: names, types, axes, opset, and what hosts cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from exporter.errors import GraphError
+from exporter.onnx_export import OPSET
+from graphs import GraphSignature, TensorSpec
+
+FORBIDDEN_OPERATORS = frozenset({"NonZero", "Loop", "If", "Scan", "Compress", "Unique", "DFT", "STFT"})
+"""TensorRT takes none of them, or takes them out of its engines."""
+_DTYPES = {
+    "float32": ir.DataType.FLOAT,
+    "float16": ir.DataType.FLOAT16,
+    "int64": ir.DataType.INT64,
+    "bool": ir.DataType.BOOL,
+}
+
+
+def check_graph(path: Path, signature: GraphSignature) -> None:
+    """Check a saved graph.
+
+    Raises:
+        GraphError: names every mismatch at once.
+    """
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        raise GraphError(f"{path.name} is not valid ONNX: {error}") from error
+    model = ir.load(path)
+    problems = [
+        *_interface_problems(model.graph.inputs, signature.inputs, "input"),
+        *_interface_problems(model.graph.outputs, signature.outputs, "output"),
+        *_operator_problems(model),
+    ]
+    if problems:
+        raise GraphError(f"{path.name} breaks the {signature.name} contract: " + "; ".join(problems))
+
+
+def _interface_problems(values: Sequence[ir.Value], specs: Sequence[TensorSpec], kind: str) -> list[str]:
+    got, wanted = [str(value.name) for value in values], [spec.name for spec in specs]
+    if got != wanted:
+        return [f"{kind}s are {', '.join(got)}; wanted {', '.join(wanted)}"]
+    problems = []
+    for value, spec in zip(values, specs, strict=True):
+        if value.dtype != _DTYPES[spec.dtype]:
+            problems.append(f"{kind} {spec.name} is {value.dtype}; wanted {spec.dtype}")
+        if value.shape != ir.Shape(spec.axes):
+            problems.append(f"{kind} {spec.name} has axes {value.shape}; wanted {spec.axes}")
+    return problems
+
+
+def _operator_problems(model: ir.Model) -> list[str]:
+    problems = []
+    opset = model.opset_imports.get("")
+    if opset != OPSET:
+        problems.append(f"opset is {opset}; wanted {OPSET}")
+    nodes = list(model.graph.all_nodes())
+    forbidden = sorted({node.op_type for node in nodes} & FORBIDDEN_OPERATORS)
+    if forbidden:
+        problems.append(f"operators that TensorRT cannot take: {', '.join(forbidden)}")
+    foreign = sorted(
+        {f"{node.domain}::{node.op_type}" for node in nodes if node.domain not in {"", "ai.onnx"}}
+    )
+    if foreign:
+        problems.append(f"operators outside the ONNX standard: {', '.join(foreign)}")
+    chains = [str(node.name) for node in nodes if node.op_type == "Identity" and _feeds_identity(node)]
+    if chains:
+        problems.append(f"chains of Identity nodes: {', '.join(chains)}")
+    return problems
+
+
+def _feeds_identity(node: ir.Node) -> bool:
+    return any(use.node.op_type == "Identity" for output in node.outputs for use in output.uses())

@@ -1,0 +1,56 @@
+"""What an export can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.errors import ExportError
+
+PRECISIONS = ("fp32",)
+"""Precisions that this version writes."""
+DEFAULT_MAX_AUDIO_S = 60.0
+"""Attention memory grows with the square of the length: a minute needs about 0.6 GB at xls-r-300m's size."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of one export; the defaults are those of the command."""
+
+    output: Path
+    """The bundle's directory."""
+    precisions: tuple[str, ...] = ("fp32",)
+    """Precisions to write; the first is the bundle's default."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+    max_new_tokens: int | None = None
+    """Default length limit stored in the bundle; None keeps the checkpoint's."""
+    num_beams: int | None = None
+    """Default beam count stored in the bundle; None keeps the checkpoint's."""
+    max_audio_s: float = DEFAULT_MAX_AUDIO_S
+    """Longest utterance the bundle accepts, in seconds."""
+    check: bool = True
+    """Compare with eager PyTorch before the bundle is put in place."""
+    force: bool = False
+    """Replace an existing bundle."""
+    ignored_generation_options: frozenset[str] = field(default_factory=frozenset)
+    """Names of generation options to leave out although they are neither neutral nor supported."""
+
+    def __post_init__(self) -> None:
+        """Check the fields against each other.
+
+        Raises:
+            ExportError: an option is out of range.
+        """
+        unknown = [precision for precision in self.precisions if precision not in PRECISIONS]
+        if unknown or not self.precisions:
+            raise ExportError(
+                f"precision {', '.join(unknown) or '(none)'} is not available; this version writes "
+                f"{', '.join(PRECISIONS)}"
+            )
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise ExportError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+        if self.num_beams is not None and self.num_beams < 1:
+            raise ExportError(f"num_beams is {self.num_beams}; it must be at least 1")
+        if not 0 < self.max_audio_s < float("inf"):
+            raise ExportError(f"max_audio_s is {self.max_audio_s}; it must be a positive number of seconds")

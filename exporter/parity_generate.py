@@ -1,0 +1,153 @@
+"""Whole decodings: the bundle against eager ``generate()``, token by token and score by score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporter.eager_reference import EagerHypotheses, EagerReference
+from exporter.probe_audio import probe_utterance
+from s2t_runtime.model import SpeechToText
+from s2t_runtime.results import Result
+
+TIE_MARGIN = 1e-5
+"""Two hypotheses that eager itself holds closer than this may change places."""
+MAX_TIES_SHARE = 1e-3
+SCORE_TOLERANCE = 1e-4
+"""On sequences_scores, which are means of log-probabilities at length_penalty 1."""
+_PROBE_DURATIONS_S = (1.4, 0.45, 2.7)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording to decode both ways: its name in the report and float32 samples at the model's rate."""
+
+    name: str
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GenerateRow:
+    """One decoding: what was asked and how it compares."""
+
+    utterance: str
+    options: Mapping[str, Any]
+    hypotheses: int
+    tokens: int
+    same_tokens: bool
+    tie: bool
+    """The tokens differ, but eager's own margin between both hypotheses is below TIE_MARGIN."""
+    score_difference: float
+    text: str
+
+    @property
+    def passed(self) -> bool:
+        """Equal tokens (or a tie), and equal scores."""
+        return (self.same_tokens or self.tie) and self.score_difference <= SCORE_TOLERANCE
+
+
+def probe_utterances(sampling_rate: int, shortest_s: float) -> list[Utterance]:
+    """Three seeded stand-ins for recordings."""
+    return [
+        Utterance(
+            f"probe-{seed} ({max(duration, shortest_s):.2f} s)",
+            probe_utterance(max(duration, shortest_s), sampling_rate, 100 + seed),
+        )
+        for seed, duration in enumerate(_PROBE_DURATIONS_S)
+    ]
+
+
+def option_sets(model: SpeechToText, limit: int) -> list[dict[str, Any]]:
+    """Greedy, the bundle's default and five beams with an n-best list; other languages where there are any."""
+    languages = sorted(model.manifest.languages.items())
+    length = {"max_new_tokens": min(limit, _longest(model))}
+    sets: list[dict[str, Any]] = [
+        {"num_beams": 1, **length},
+        {**length},
+        {"num_beams": 5, "num_return_sequences": 5, "early_stopping": False, "length_penalty": 0.7, **length},
+        {"num_beams": 3, "num_return_sequences": 2, "early_stopping": "never", **length},
+    ]
+    for number, options in enumerate(sets):
+        if languages:
+            options["forced_bos_token_id"] = languages[number * 5 % len(languages)][1]
+    return sets
+
+
+def _longest(model: SpeechToText) -> int:
+    positions = model.manifest.decoder.max_positions
+    return 1_000_000 if positions is None else positions - 1
+
+
+def compare_decodings(
+    reference: EagerReference,
+    model: SpeechToText,
+    utterances: Sequence[Utterance],
+    options: Sequence[Mapping[str, Any]],
+) -> list[GenerateRow]:
+    """Decode every utterance with every option set, alone and once more all together as one batch."""
+    rows = []
+    for asked in options:
+        expected = [reference.generate([utterance.samples], **asked)[0] for utterance in utterances]
+        rate = reference.checkpoint.extractor.sampling_rate
+        alone = [model.generate(utterance.samples, sampling_rate=rate, **asked) for utterance in utterances]
+        together = model.generate(
+            [utterance.samples for utterance in utterances], sampling_rate=rate, **asked
+        )
+        for utterance, wanted, single, batched in zip(utterances, expected, alone, together, strict=True):
+            rows.append(_compare(reference, utterance, asked, wanted, single))
+            rows.append(_compare(reference, utterance, {**asked, "batch": len(utterances)}, wanted, batched))
+    return rows
+
+
+def _compare(
+    reference: EagerReference,
+    utterance: Utterance,
+    options: Mapping[str, Any],
+    wanted: EagerHypotheses,
+    result: Result,
+) -> GenerateRow:
+    got = tuple(hypothesis.tokens for hypothesis in result.hypotheses)
+    same = got == wanted.tokens
+    tie = not same and _is_tie(reference, utterance, got, wanted.tokens)
+    scores = [hypothesis.score for hypothesis in result.hypotheses]
+    difference = max(abs(mine - theirs) for mine, theirs in zip(scores, wanted.scores, strict=True))
+    return GenerateRow(
+        utterance=utterance.name,
+        options=dict(options),
+        hypotheses=len(got),
+        tokens=sum(map(len, got)),
+        same_tokens=same,
+        tie=tie,
+        score_difference=difference,
+        text=result.text,
+    )
+
+
+def _is_tie(
+    reference: EagerReference,
+    utterance: Utterance,
+    got: Sequence[tuple[int, ...]],
+    wanted: Sequence[tuple[int, ...]],
+) -> bool:
+    """Whether eager rates every differing pair of hypotheses within TIE_MARGIN of each other."""
+    for mine, theirs in zip(got, wanted, strict=True):
+        if mine == theirs:
+            continue
+        prompt = _common_prefix(mine, theirs)
+        if not prompt:
+            return False
+        margins = [reference.log_probability(utterance.samples, tokens, 1) for tokens in (mine, theirs)]
+        if abs(margins[0] - margins[1]) >= TIE_MARGIN:
+            return False
+    return True
+
+
+def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    return next(
+        (place for place, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
+        min(len(first), len(second)),
+    )

@@ -1,0 +1,132 @@
+"""The parity report: parity.json is the record, parity.md is rendered from it alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.parity_generate import MAX_TIES_SHARE, SCORE_TOLERANCE, TIE_MARGIN, GenerateRow
+from exporter.parity_graphs import GraphRow
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """One precision of a bundle against eager PyTorch."""
+
+    precision: str
+    provider: str
+    versions: Mapping[str, str | None]
+    graphs: Sequence[GraphRow]
+    decodings: Sequence[GenerateRow]
+
+    @property
+    def ties(self) -> int:
+        """Decodings whose tokens differ within eager's own indecision."""
+        return sum(row.tie for row in self.decodings)
+
+    @property
+    def identical(self) -> int:
+        """Decodings whose tokens are identical."""
+        return sum(row.same_tokens for row in self.decodings)
+
+    @property
+    def worst_score_difference(self) -> float:
+        """Largest difference of a hypothesis's score."""
+        return max((row.score_difference for row in self.decodings), default=0.0)
+
+    @property
+    def passed(self) -> bool:
+        """Every graph output within its limit, every decoding equal, and hardly any ties."""
+        # With a handful of decodings one tie is above any share; it is allowed on its own.
+        ties_allowed = max(1, round(MAX_TIES_SHARE * len(self.decodings)))
+        rows_passed = all(row.passed for row in self.graphs) and all(row.passed for row in self.decodings)
+        return rows_passed and self.ties <= ties_allowed and bool(self.graphs) and bool(self.decodings)
+
+    def record(self) -> dict[str, Any]:
+        """What parity.json holds."""
+        return {
+            "precision": self.precision,
+            "provider": self.provider,
+            "passed": self.passed,
+            "versions": dict(self.versions),
+            "decodings": {
+                "compared": len(self.decodings),
+                "identical_tokens": self.identical,
+                "ties": self.ties,
+                "worst_score_difference": self.worst_score_difference,
+                "rows": [{**dataclasses.asdict(row), "passed": row.passed} for row in self.decodings],
+            },
+            "graphs": [dataclasses.asdict(row) for row in self.graphs],
+        }
+
+    def failures(self) -> list[str]:
+        """One sentence per line of the report that did not pass."""
+        sentences = [
+            f"{row.output}: largest difference {row.maximum:.2e}, allowed {row.limit:.2e}"
+            + (f" (shapes {row.note})" if row.note else "")
+            for row in self.graphs
+            if not row.passed
+        ]
+        sentences += [
+            f"{row.utterance} with {_spell(row.options)}: "
+            + ("scores" if row.same_tokens or row.tie else "tokens")
+            + f" differ (score difference {row.score_difference:.2e}, allowed {SCORE_TOLERANCE:.0e})"
+            for row in self.decodings
+            if not row.passed
+        ]
+        return sentences
+
+
+def records_json(reports: Sequence[ParityReport]) -> str:
+    """The text of parity.json."""
+    return json.dumps([report.record() for report in reports], indent=2, ensure_ascii=False) + "\n"
+
+
+def render_markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """The text of parity.md, from what parity.json holds."""
+    return "# Parity with eager PyTorch\n\n" + "\n".join(_section(record) for record in records)
+
+
+def _section(record: Mapping[str, Any]) -> str:
+    decodings = record["decodings"]
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
+    lines = [
+        f"## {record['precision']}: {'passed' if record['passed'] else 'FAILED'}",
+        "",
+        f"Provider {record['provider']}; {versions}.",
+        "",
+        f"{decodings['compared']} decodings compared with `generate()`: {decodings['identical_tokens']} with "
+        f"identical tokens, {decodings['ties']} ties (eager's own margin below {TIE_MARGIN:.0e}); largest "
+        f"difference of a score {decodings['worst_score_difference']:.1e} (allowed {SCORE_TOLERANCE:.0e}).",
+        "",
+        "| graph output | max | mean | p99 | largest value | allowed | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['output']} | {row['maximum']:.1e} | {row['mean']:.1e} | {row['percentile_99']:.1e} | "
+        f"{row['scale']:.2g} | {row['limit']:.1e} | {_mark(row['passed'])} |"
+        for row in record["graphs"]
+    ]
+    lines += [
+        "",
+        "| audio | options | hypotheses | tokens | score difference | |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['utterance']} | {_spell(row['options'])} | {row['hypotheses']} | "
+        f"{'same' if row['same_tokens'] else 'tie' if row['tie'] else 'DIFFERENT'} | "
+        f"{row['score_difference']:.1e} | {_mark(row['passed'])} |"
+        for row in decodings["rows"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _spell(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items()) or "defaults"
+
+
+def _mark(passed: bool) -> str:  # noqa: FBT001 - a value to spell out, not a switch
+    return "ok" if passed else "FAILED"

@@ -1,0 +1,1 @@
+"""Graph edits after export: each a function ``model in, (model, changed) out``."""

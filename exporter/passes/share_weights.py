@@ -1,0 +1,66 @@
+"""Moves weights to external files, every distinct content once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import onnx_ir as ir
+
+_MIN_BYTES = 256
+"""Smaller initializers stay in the model file: shapes and axes are read while parsing."""
+_ALIGNMENT = 4096
+"""Offsets on page borders let hosts map the file instead of reading it."""
+
+
+def share_weights(
+    models: Sequence[ir.Model], directory: Path, file_name: str
+) -> tuple[Sequence[ir.Model], bool]:
+    """Write the weights of several models to one file and make the models point into it.
+
+    Equality is decided by content: initializer names are not stable between exports, and the same
+    name may hold different numbers in two graphs.
+
+    Args:
+        models: changed in place.
+        directory: where the models will be saved; the file is written there.
+        file_name: name of the weight file.
+
+    Returns:
+        The models, and whether any weight was moved.
+    """
+    places: dict[tuple[str, str, tuple[int, ...]], tuple[int, int]] = {}
+    with (directory / file_name).open("wb") as file:
+        for model in models:
+            for value in model.graph.initializers.values():
+                tensor = value.const_value
+                if tensor is None or tensor.nbytes < _MIN_BYTES:
+                    continue
+                shape = tuple(int(size) for size in tensor.shape.numpy())
+                key = (hashlib.sha256(tensor.tobytes()).hexdigest(), tensor.dtype.name, shape)
+                if key not in places:
+                    places[key] = _append(file, tensor)
+                offset, length = places[key]
+                value.const_value = ir.ExternalTensor(
+                    file_name,
+                    offset,
+                    length,
+                    tensor.dtype,
+                    shape=ir.Shape(shape),
+                    name=str(value.name),
+                    base_dir=directory,
+                )
+    if not places:
+        (directory / file_name).unlink()
+    return models, bool(places)
+
+
+def _append(file: BinaryIO, tensor: ir.TensorProtocol) -> tuple[int, int]:
+    """Offset and length of the tensor's bytes, little-endian as ONNX wants them."""
+    file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+    offset = file.tell()
+    data = tensor.tobytes()
+    file.write(data)
+    return offset, len(data)

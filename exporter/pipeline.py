@@ -1,0 +1,161 @@
+"""export_checkpoint: checkpoint -> bundle, in named stages."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.audio_limits import min_samples, padding_is_safe
+from exporter.bundle_writer import bundle_directory, check_target, describe_files, write_manifest
+from exporter.checkpoint import Checkpoint, load_checkpoint
+from exporter.errors import ExportError, ParityError
+from exporter.generation_defaults import generation_defaults
+from exporter.hub import locate_checkpoint
+from exporter.languages import find_languages
+from exporter.manifest_builder import Findings, build_manifest
+from exporter.options import ExportOptions
+from exporter.parity import check_parity
+from exporter.parity_report import ParityReport, records_json, render_markdown
+from exporter.tokenizer_files import write_tokenizer
+from exporter.write_graphs import WrittenGraphs, write_graphs
+from graphs import decoder_geometry
+from s2t_runtime.manifest import AudioInfo, Manifest
+from s2t_runtime.options import GenerationOptions
+
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export made."""
+
+    bundle: Path
+    manifest: Manifest
+    parity: tuple[ParityReport, ...]
+    """One report per precision; empty where the check was switched off."""
+    stage_times_s: dict[str, float]
+
+
+class StageClock:
+    """Tells a listener of each stage, and keeps the time that it took."""
+
+    def __init__(self, listener: OnStage) -> None:
+        """``listener`` is called with each stage's name as it starts."""
+        self.listener = listener
+        self.times_s: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block under a name."""
+        self.listener(name)
+        started_s = time.perf_counter()
+        yield
+        self.times_s[name] = time.perf_counter() - started_s
+
+
+def export_checkpoint(
+    source: str, options: ExportOptions, *, on_stage: OnStage = lambda _: None
+) -> ExportResult:
+    """Turn a SpeechEncoderDecoderModel checkpoint into a bundle.
+
+    Args:
+        source: a directory in Hugging Face layout, or a hub id.
+        options: what to write and where.
+        on_stage: told the name of each stage as it starts.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, unreadable or incomplete.
+        UnsupportedModelError: the model cannot be exported; all reasons at once.
+        OutputError: the bundle cannot be written where it was asked for.
+        GraphError: a graph could not be exported or breaks its contract.
+        ParityError: the bundle does not decode as the checkpoint does; nothing is left behind.
+    """
+    check_target(options.output, force=options.force)
+    clock = StageClock(on_stage)
+    with clock.stage("load checkpoint"):
+        checkpoint = load_checkpoint(locate_checkpoint(source, options.revision))
+        defaults = _defaults(checkpoint, options)
+    with bundle_directory(options.output, force=options.force) as directory:
+        findings = _write_files(checkpoint, options, defaults, directory, clock)
+        manifest = build_manifest(checkpoint, options, findings, describe_files(directory))
+        write_manifest(manifest, directory)
+        reports: tuple[ParityReport, ...] = ()
+        if options.check:
+            with clock.stage("check parity with eager PyTorch"):
+                reports = _prove(checkpoint, options, directory)
+        with clock.stage("put the bundle in place"):
+            manifest = dataclasses.replace(manifest, files=describe_files(directory))
+            write_manifest(manifest, directory)
+    return ExportResult(options.output, manifest, reports, clock.times_s)
+
+
+def _defaults(checkpoint: Checkpoint, options: ExportOptions) -> GenerationOptions:
+    stored = generation_defaults(
+        checkpoint.files.source,
+        checkpoint.model.generation_config,
+        ignored=options.ignored_generation_options,
+    )
+    return dataclasses.replace(
+        stored,
+        max_new_tokens=options.max_new_tokens or stored.max_new_tokens,
+        num_beams=options.num_beams or stored.num_beams,
+    )
+
+
+def _write_files(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    defaults: GenerationOptions,
+    directory: Path,
+    clock: StageClock,
+) -> Findings:
+    shortest = min_samples(checkpoint)
+    rate = checkpoint.features.sampling_rate
+    longest = round(options.max_audio_s * rate)
+    if longest < shortest:
+        raise ExportError(
+            f"max_audio_s {options.max_audio_s} is {longest} samples, below the encoder's minimum of {shortest}: "
+            "raise --max-audio-seconds"
+        )
+    geometry = decoder_geometry(checkpoint.model.decoder)
+    graphs: dict[str, WrittenGraphs] = {}
+    for precision in options.precisions:
+        with clock.stage(f"export {precision} graphs"):
+            (directory / precision).mkdir()
+            graphs[precision] = write_graphs(
+                checkpoint,
+                geometry,
+                min_samples=shortest,
+                directory=directory / precision,
+                on_stage=lambda graph: clock.listener(f"export {graph}"),
+            )
+    with clock.stage("write tokenizer and limits"):
+        detokenizer = write_tokenizer(checkpoint.tokenizer, directory)
+        audio = AudioInfo(rate, shortest, longest, padding_is_safe(checkpoint, shortest))
+    languages = find_languages(
+        checkpoint.files.model_id, checkpoint.tokenizer, checkpoint.model.generation_config
+    )
+    return Findings(geometry, audio, defaults, languages, detokenizer, graphs)
+
+
+def _prove(checkpoint: Checkpoint, options: ExportOptions, directory: Path) -> tuple[ParityReport, ...]:
+    reports = tuple(
+        check_parity(checkpoint, directory, precision=precision) for precision in options.precisions
+    )
+    text = records_json(reports)
+    (directory / "parity.json").write_text(text, encoding="utf-8")
+    (directory / "parity.md").write_text(
+        render_markdown([report.record() for report in reports]), encoding="utf-8"
+    )
+    failures = [f"{report.precision}: {sentence}" for report in reports for sentence in report.failures()]
+    if failures or not all(report.passed for report in reports):
+        listed = "".join(f"\n  - {failure}" for failure in failures) or " too many ties"
+        raise ParityError(
+            "the exported graphs do not decode as eager PyTorch does, so no bundle was written (--no-check "
+            f"writes it all the same):{listed}"
+        )
+    return reports

@@ -1,0 +1,101 @@
+"""Checkpoint in memory -> the three graph files of one precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+from transformers import PreTrainedModel
+
+from exporter.checkpoint import Checkpoint
+from exporter.graph_exports import decoder_exports, encoder_export, encoder_module
+from exporter.onnx_checks import check_graph
+from exporter.onnx_export import onnx_from_graph
+from exporter.passes.share_weights import share_weights
+from graphs import (
+    SHARED_CROSS_ATTENTION,
+    DecoderGeometry,
+    GraphSignature,
+    attention_implementation,
+    find_cross_attention,
+)
+
+DECODER_WEIGHTS = "decoder.onnx.data"
+ENCODER_WEIGHTS = "encoder.onnx.data"
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class WrittenGraphs:
+    """The contracts of the files that were written."""
+
+    encoder: GraphSignature
+    decoder_first_step: GraphSignature
+    decoder_with_past: GraphSignature
+
+
+def write_graphs(
+    checkpoint: Checkpoint, geometry: DecoderGeometry, *, min_samples: int, directory: Path, on_stage: OnStage
+) -> WrittenGraphs:
+    """Export the three graphs in float32 to ``directory``.
+
+    Args:
+        checkpoint: the loaded model.
+        geometry: of its decoder.
+        min_samples: shortest audio the encoder takes.
+        directory: exists; receives encoder.onnx, decoder_first_step.onnx, decoder_with_past.onnx and
+            their weight files.
+        on_stage: told the name of each graph as its export starts.
+
+    Raises:
+        GraphError: a graph cannot be exported or breaks its contract.
+    """
+    on_stage("encoder")
+    encoder = write_encoder(checkpoint, geometry, min_samples=min_samples, directory=directory)
+    first_step, with_past = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage)
+    return WrittenGraphs(encoder, first_step, with_past)
+
+
+def write_encoder(
+    checkpoint: Checkpoint, geometry: DecoderGeometry, *, min_samples: int, directory: Path
+) -> GraphSignature:
+    """Export the encoder graph, which holds the decoder's cross projections."""
+    model = checkpoint.model
+    # "eager" attention keeps matrix products and softmax visible to graph optimisers, and BERT's
+    # masks cannot be traced through "sdpa".
+    with attention_implementation(model.encoder, "eager"), attention_implementation(model.decoder, "eager"):
+        export = encoder_export(
+            encoder_module(model, checkpoint.features),
+            geometry,
+            hidden=int(model.decoder.config.hidden_size),
+            min_samples=min_samples,
+        )
+        onnx_model = onnx_from_graph(export)
+    share_weights([onnx_model], directory, ENCODER_WEIGHTS)
+    _save(onnx_model, directory, export.signature)
+    return export.signature
+
+
+def write_decoders(
+    decoder: PreTrainedModel, geometry: DecoderGeometry, directory: Path, on_stage: OnStage
+) -> tuple[GraphSignature, GraphSignature]:
+    """Export both decoder graphs onto one weight file."""
+    cross_modules = find_cross_attention(decoder)
+    with attention_implementation(decoder, SHARED_CROSS_ATTENTION):
+        exports = decoder_exports(decoder, cross_modules, geometry)
+        models: list[ir.Model] = []
+        for export in exports:
+            on_stage(export.signature.name)
+            models.append(onnx_from_graph(export))
+    share_weights(models, directory, DECODER_WEIGHTS)
+    for model, export in zip(models, exports, strict=True):
+        _save(model, directory, export.signature)
+    return exports[0].signature, exports[1].signature
+
+
+def _save(model: ir.Model, directory: Path, signature: GraphSignature) -> None:
+    path = directory / f"{signature.name}.onnx"
+    ir.save(model, path)
+    check_graph(path, signature)

@@ -1,0 +1,126 @@
+"""The two decoder graphs: first step (prompt) and with past (newest tokens and cache)."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import EncoderDecoderCache
+
+from graphs.attention import beams_shared
+from graphs.cache_layout import cache_from_tensors, tensors_from_cache
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class DecoderGraph(nn.Module):
+    """What both decoder graphs share: one pass over the decoder, then the candidates of each beam."""
+
+    def __init__(self, decoder: PreTrainedModel, cross_modules: tuple[nn.Module, ...]) -> None:
+        """Wrap a decoder whose attention implementation is SHARED_CROSS_ATTENTION.
+
+        Args:
+            decoder: a causal language model with cross-attention.
+            cross_modules: its cross-attention modules, which share keys and values over beams.
+        """
+        super().__init__()
+        self.decoder = decoder
+        self.cross_modules = cross_modules
+        self.vocab_size = int(decoder.config.vocab_size)
+        self.hidden_size = int(decoder.config.hidden_size)
+        slices_logits = "logits_to_keep" in inspect.signature(decoder.forward).parameters
+        # Only the last position is ever scored: the vocabulary product of the others is left out.
+        self.logits_arguments = {"logits_to_keep": 1} if slices_logits else {}
+
+    def decode(
+        self, input_ids: Tensor, encoder_mask: Tensor, cross: list[Tensor], past: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Logits of the last position float32 [batch, beams, vocab], and the grown cache."""
+        batch, beams, new = input_ids.shape
+        # An additive mask of four axes passes through every decoder's mask preparation unchanged.
+        dtype = cross[0].dtype
+        mask = (1.0 - encoder_mask[:, None, None, :].to(dtype)) * torch.finfo(dtype).min
+        # The states only have to be there: the cross cache is filled, so their values are never used.
+        states = cross[0][:, 0, :, :1].expand(-1, -1, self.hidden_size)
+        cache = EncoderDecoderCache(cache_from_tensors(past), cache_from_tensors(cross))
+        with beams_shared(self.cross_modules, beams):
+            output = self.decoder(
+                input_ids=input_ids.reshape(batch * beams, new),
+                encoder_hidden_states=states,
+                encoder_attention_mask=mask,
+                past_key_values=cache,
+                use_cache=True,
+                **self.logits_arguments,
+            )
+        logits = output.logits[:, -1, :].to(torch.float32).reshape(batch, beams, self.vocab_size)
+        return logits, tensors_from_cache(cache.self_attention_cache)
+
+    def best(self, logits: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and ids [batch, beams, candidates] of the best continuations, best first."""
+        count: Any = candidates.item()  # a SymInt while tracing
+        torch._check(count >= 1)  # noqa: SLF001 - torch's documented way to bound a run-time size
+        torch._check(count <= self.vocab_size)  # noqa: SLF001
+        # Log-softmax written out: TensorRT imports the operator as log(softmax(x)), which underflows to
+        # -inf. Subtracting the normaliser after the top-k spares a pass over the vocabulary.
+        shifted = logits - logits.amax(dim=-1, keepdim=True)
+        normaliser = torch.log(torch.exp(shifted).sum(dim=-1, keepdim=True))
+        best, ids = torch.topk(shifted, count, dim=-1)
+        return best - normaliser, ids
+
+
+class FirstStepGraph(DecoderGraph):
+    """decoder_first_step: the prompt of each utterance, nothing cached yet."""
+
+    def forward(
+        self, input_ids: Tensor, encoder_mask: Tensor, cross: list[Tensor], candidates: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Decode the prompt.
+
+        Args:
+            input_ids: int64 [batch, 1, prompt].
+            encoder_mask: bool [batch, frames].
+            cross: keys and values [batch, heads, frames, head_dim], layer by layer.
+            candidates: int64 [], how many candidates to return.
+
+        Returns:
+            logits [batch, 1, vocab], candidate_log_probs and candidate_ids [batch, 1, candidates],
+            then present_key.N, present_value.N [batch, heads, prompt, head_dim].
+        """
+        logits, present = self.decode(input_ids, encoder_mask, cross, [])
+        return logits, *self.best(logits, candidates), *present
+
+
+class WithPastGraph(DecoderGraph):
+    """decoder_with_past: the newest tokens of each beam; with an empty past also the first step."""
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        beam_index: Tensor,
+        encoder_mask: Tensor,
+        cross: list[Tensor],
+        past: list[Tensor],
+        candidates: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Reorder the cache by beam and decode one step.
+
+        Args:
+            input_ids: int64 [batch, beams, new].
+            beam_index: int64 [batch, beams], flat rows of ``past``.
+            encoder_mask: bool [batch, frames].
+            cross: keys and values [batch, heads, frames, head_dim], layer by layer.
+            past: keys and values [rows, heads, past, head_dim], layer by layer.
+            candidates: int64 [], how many candidates to return per beam.
+
+        Returns:
+            logits [batch, beams, vocab], candidate_log_probs and candidate_ids
+            [batch, beams, candidates], then present_key.N, present_value.N
+            [batch * beams, heads, past + new, head_dim].
+        """
+        rows = beam_index.reshape(-1)
+        reordered = [tensor.index_select(0, rows) for tensor in past]
+        logits, present = self.decode(input_ids, encoder_mask, cross, reordered)
+        return logits, *self.best(logits, candidates), *present

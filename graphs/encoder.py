@@ -1,0 +1,126 @@
+"""The encoder graph: raw audio -> encoder states, their mask, cross-attention keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from graphs.cache_layout import empty_cache, tensors_from_cache
+from graphs.features import WaveformFeatures, WaveformSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, SpeechEncoderDecoderModel
+
+
+def mask_from_lengths(lengths: Tensor, size: int) -> Tensor:
+    """Bool [batch, size], true below each length: a range comparison, which every host's runtime knows."""
+    return torch.arange(size)[None, :] < lengths[:, None]
+
+
+@contextmanager
+def masks_from_lengths(encoder: PreTrainedModel, audio_lengths: Tensor) -> Iterator[None]:
+    """Let the encoder derive its frame masks from lengths.
+
+    transformers sums the sample mask with CumSum and writes ones by index, which TensorRT cannot
+    take; for every length of at least one frame the masks are the same.
+    """
+
+    def feature_vector_mask(frames: int, _attention_mask: Tensor, add_adapter: bool | None = None) -> Tensor:  # noqa: FBT001
+        return mask_from_lengths(frame_lengths(encoder, audio_lengths, add_adapter=add_adapter), frames)
+
+    encoder._get_feature_vector_attention_mask = feature_vector_mask  # type: ignore[assignment]  # noqa: SLF001
+    try:
+        yield
+    finally:
+        del encoder._get_feature_vector_attention_mask  # noqa: SLF001
+
+
+def frame_lengths(encoder: Any, audio_lengths: Tensor, *, add_adapter: bool | None = None) -> Tensor:
+    """Frames per utterance, int64 [batch]; ``add_adapter=False`` counts before the adapter."""
+    # Families without an adapter (hubert) do not know the argument.
+    arguments = {} if add_adapter is None else {"add_adapter": add_adapter}
+    lengths = encoder._get_feat_extract_output_lengths(audio_lengths, **arguments)  # noqa: SLF001
+    return lengths.to(torch.long)
+
+
+class MaskedAssignment(TorchFunctionMode):
+    """Runs ``states[bool_mask] = number`` as masked_fill_.
+
+    The encoders zero their padded frames this way. Traced as written it becomes NonZero and
+    ScatterND, whose sizes depend on the data, so TensorRT refuses the graph.
+    """
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__setitem__:
+            target, index, value = args
+            if isinstance(index, Tensor) and index.dtype == torch.bool and isinstance(value, int | float):
+                # The mask may cover fewer axes than the target; masked_fill_ aligns at the end.
+                return target.masked_fill_(
+                    index.reshape(*index.shape, *[1] * (target.ndim - index.ndim)), value
+                )
+        return func(*args, **(kwargs or {}))
+
+
+class EncoderGraph(nn.Module):
+    """Wraps a checkpoint's encoder, its projection to the decoder and the decoder's cross projections."""
+
+    def __init__(self, model: SpeechEncoderDecoderModel, settings: WaveformSettings) -> None:
+        super().__init__()
+        self.features = WaveformFeatures(settings)
+        self.encoder = model.encoder
+        self.decoder = model.decoder
+        # The class builds enc_to_dec_proj by the same condition that its forward uses it by.
+        self.projection = getattr(model, "enc_to_dec_proj", None)
+
+    def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, ...]:
+        """Encode a padded batch.
+
+        Args:
+            audio: float32 [batch, samples], raw samples at the checkpoint's rate.
+            audio_lengths: int64 [batch], samples before each utterance's padding.
+
+        Returns:
+            encoder_states [batch, frames, hidden], encoder_mask bool [batch, frames], then
+            cross_key.N, cross_value.N [batch, heads, frames, head_dim] layer by layer.
+        """
+        valid = mask_from_lengths(audio_lengths, audio.shape[1])
+        values = self.features(audio, valid)
+        with MaskedAssignment():
+            states, mask = self.encode(values, valid, audio_lengths)
+        if self.projection is not None:
+            states = self.projection(states)
+        return states, mask, *self.cross_keys_values(states)
+
+    def encode(self, values: Tensor, valid: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """States [batch, frames, hidden] and their mask bool [batch, frames]."""
+        if self.features.settings.masks_padding:
+            with masks_from_lengths(self.encoder, audio_lengths):
+                states = self.encoder(values, attention_mask=valid).last_hidden_state
+            mask = mask_from_lengths(frame_lengths(self.encoder, audio_lengths), states.shape[1])
+        else:
+            # Such checkpoints get no mask at all: every frame of the padded batch is attended to.
+            states = self.encoder(values).last_hidden_state
+            mask = mask_from_lengths(torch.full_like(audio_lengths, states.shape[1]), states.shape[1])
+        return states, mask
+
+    def cross_keys_values(self, states: Tensor) -> list[Tensor]:
+        """Project the states by every decoder layer's cross-attention.
+
+        Generic over decoders: one dummy token is decoded and only the cross cache is kept, so all
+        else of that pass is dead code, which the exporter removes.
+        """
+        cache = empty_cache()
+        token = torch.zeros((states.shape[0], 1), dtype=torch.long)
+        self.decoder(input_ids=token, encoder_hidden_states=states, past_key_values=cache, use_cache=True)
+        return tensors_from_cache(cache.cross_attention_cache)

@@ -1,0 +1,184 @@
+"""Reads recordings into what the encoder takes: mono float32 samples at the model's rate.
+
+Normalisation is not done here: it is part of the encoder graph.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, cast
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from s2t_runtime.errors import AudioError, OptionError
+
+Float32 = NDArray[np.float32]
+AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Float32
+"""A path, the bytes of an audio file, an open binary file, or float32 samples [samples]."""
+
+
+def read_audio(source: AudioSource, *, sampling_rate: int | None, target_rate: int) -> Float32:
+    """Read a recording, mix its channels down and resample it.
+
+    Args:
+        source: a path, the bytes of a file, a binary file object (read from its current position to
+            its end; it need not be seekable), each wav, flac, ogg, mp3 or what else libsndfile reads;
+            or an array, float32 or float64 [samples], mono, around -1 .. 1.
+        sampling_rate: samples per second of an array, required there; for files None, or the rate
+            that the file must have.
+        target_rate: samples per second of the result.
+
+    Returns:
+        float32 [samples] at ``target_rate``; it may be the caller's own array.
+
+    Raises:
+        AudioError: missing, unreadable or not audio; an array of a wrong type or shape; samples that
+            are not finite and would be resampled.
+        OptionError: ``sampling_rate`` is missing for an array, not positive, or not the file's own.
+    """
+    for name, rate in (("sampling_rate", sampling_rate), ("target_rate", target_rate)):
+        if rate is not None and rate <= 0:
+            raise OptionError(f"{name} is {rate}, wanted a positive number of samples per second")
+    if isinstance(source, np.ndarray):
+        if sampling_rate is None:
+            raise OptionError(
+                "sampling_rate is required with an array: pass the rate of its samples, "
+                f"for example sampling_rate={target_rate}"
+            )
+        return _resampled(_array_samples(source), sampling_rate, target_rate)
+    name, data = _contents(source)
+    samples, rate = _decoded(name, data)
+    if sampling_rate is not None and sampling_rate != rate:
+        raise OptionError(
+            f"sampling_rate is {sampling_rate}, but {name} has {rate}: leave it out, "
+            "the file's own rate is used"
+        )
+    return _resampled(samples, rate, target_rate)
+
+
+def check_audio(audio: Float32, *, min_samples: int, max_samples: int, sampling_rate: int) -> None:
+    """Check that the encoder can take the samples.
+
+    Args:
+        audio: float32 [samples] at ``sampling_rate``.
+        min_samples: the fewest samples that give the encoder a frame.
+        max_samples: the most samples that the bundle was exported for.
+        sampling_rate: samples per second, for the messages.
+
+    Raises:
+        AudioError: empty, too short, too long, or with samples that are NaN or infinite.
+    """
+    count = audio.shape[0]
+    least = f"{min_samples} samples ({1000 * min_samples / sampling_rate:.1f} ms)"
+    if count == 0:
+        raise AudioError(f"the audio is empty (0 samples), wanted at least {least}: check the recording")
+    if count < min_samples:
+        raise AudioError(
+            f"{count} samples ({1000 * count / sampling_rate:.1f} ms) is shorter than the encoder's "
+            f"minimum of {least}: record longer or pad with silence"
+        )
+    if count > max_samples:
+        raise AudioError(
+            f"{count / sampling_rate:.2f} s of audio ({count} samples) is longer than the bundle's limit of "
+            f"{max_samples / sampling_rate:.2f} s ({max_samples} samples): cut the recording into pieces, "
+            "or export again with a larger --max-audio-seconds"
+        )
+    _check_finite(audio)
+
+
+def _check_finite(audio: Float32) -> None:
+    finite = np.isfinite(audio)
+    if not finite.all():
+        raise AudioError(
+            f"{np.count_nonzero(~finite)} of {audio.shape[0]} samples are NaN or infinite, the first at "
+            f"index {int(np.argmin(finite))}, wanted finite samples: check what made the recording"
+        )
+
+
+def _array_samples(array: NDArray[Any]) -> Float32:
+    if np.issubdtype(array.dtype, np.integer):
+        raise AudioError(f"got an array of {array.dtype}, wanted float32 in -1 .. 1: {_scaling(array.dtype)}")
+    if array.dtype not in (np.float32, np.float64):
+        raise AudioError(f"got an array of {array.dtype}, wanted float32: convert it with .astype('float32')")
+    if array.ndim != 1:
+        raise AudioError(
+            f"got an array of shape {list(array.shape)}, wanted [samples]: "
+            "down-mix first (the mean over the channels), and pass one recording at a time"
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is then reported
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _scaling(dtype: np.dtype[Any]) -> str:
+    half = 2 ** (8 * dtype.itemsize - 1)
+    if np.issubdtype(dtype, np.signedinteger):
+        return f"divide {dtype} by {half}"
+    return f"subtract {half} from {dtype} as float and divide by {half}"
+
+
+def _contents(source: str | os.PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes]:
+    """What to call the source in messages, and its bytes.
+
+    Whole files are read, so that one way serves pipes, file objects that do not stand at their
+    start (libsndfile seeks from the start of the file) and names that say nothing of the format.
+    """
+    name, data = "the audio given as bytes", source
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            name = os.fspath(source)
+            data = Path(source).read_bytes()
+        elif hasattr(source, "read"):
+            name = f"the file object {getattr(source, 'name', '') or type(source).__name__}"
+            data = cast("BinaryIO", source).read()
+    except FileNotFoundError as error:
+        raise AudioError(f"{name} does not exist: check the path") from error
+    except IsADirectoryError as error:
+        raise AudioError(f"{name} is a directory, wanted an audio file: pass the files in it") from error
+    except (OSError, ValueError) as error:  # ValueError: a closed file, a path with a null character
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{name} cannot be read: {reason}") from error
+    if isinstance(data, str):
+        raise AudioError(f"{name} is open for text, wanted bytes: open it with mode 'rb'")
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise AudioError(
+            f"got audio of type {type(source).__name__}, wanted a path, bytes, a binary file object or a "
+            "numpy array of float32 [samples]: convert it first"
+        )
+    return name, bytes(data)
+
+
+def _decoded(name: str, data: bytes) -> tuple[Float32, int]:
+    """Decode a file: float32 [samples], mono, and its sampling rate."""
+    if not data:
+        raise AudioError(f"{name} is empty (0 bytes), wanted an audio file: check the recording")
+    try:
+        channels, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        # LibsndfileError's own text begins with the address of our buffer.
+        reason = getattr(error, "error_string", None) or str(error)
+        raise AudioError(
+            f"{name} is not audio that can be read; wanted wav, flac, ogg or mp3 (convert it first): {reason}"
+        ) from error
+    if channels.shape[1] == 1:
+        return np.ascontiguousarray(channels[:, 0]), int(rate)
+    # float64, so that the mean is rounded once.
+    return channels.mean(axis=1, dtype=np.float64).astype(np.float32), int(rate)
+
+
+def _resampled(samples: Float32, rate: int, target_rate: int) -> Float32:
+    if rate == target_rate or samples.shape[0] == 0:
+        return samples
+    _check_finite(samples)  # resampling would smear one bad sample over its neighbours
+    try:
+        result: Float32 = soxr.resample(samples, rate, target_rate, quality="HQ")
+    except (RuntimeError, ValueError) as error:
+        raise AudioError(
+            f"the audio cannot be resampled from {rate} to {target_rate} samples per second "
+            f"(resample it first): {error}"
+        ) from error
+    return result

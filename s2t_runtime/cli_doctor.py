@@ -1,0 +1,292 @@
+"""doctor-s2t: what this machine has, and what it can therefore do with a bundle."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from s2t_runtime.bundle import Bundle
+    from s2t_runtime.machine import Machine
+
+EXPORT_PACKAGES: Final = (
+    "huggingface_hub",
+    "onnx",
+    "onnx-ir",
+    "onnxscript",
+    "optimum",
+    "safetensors",
+    "sentencepiece",
+    "torch",
+    "transformers",
+)
+"""The export extra of pyproject.toml."""
+_OTHER_PACKAGES: Final = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
+_EXPORT_LINE: Final = 'pip install "export-s2t[export]"'
+_GIB: Final = 2**30
+_MIB: Final = 2**20
+
+Section = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something that this machine can do or not, and why."""
+
+    name: str
+    available: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that doctor-s2t found."""
+
+    version: str | None
+    machine: Machine
+    onnxruntime: str | None
+    providers: tuple[str, ...]
+    packages: Mapping[str, str | None]
+    abilities: tuple[Ability, ...]
+    bundle: Bundle | None
+
+
+def diagnose(bundle_path: str | None) -> Diagnosis:
+    """Look at this machine and, where a path is given, at a bundle, all of whose hashes are checked.
+
+    Raises:
+        BundleError: the bundle is missing, damaged or newer than this runtime.
+    """
+    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415 - --help needs none of them
+    from s2t_runtime.machine import describe_machine, installed_versions  # noqa: PLC0415
+
+    bundle = None if bundle_path is None else open_bundle(bundle_path, verify="full")
+    machine = describe_machine()
+    packages = installed_versions((*EXPORT_PACKAGES, *_OTHER_PACKAGES))
+    version, providers, problem = _onnxruntime()
+    abilities = (
+        _export_ability(packages),
+        _cpu_ability(providers, problem),
+        _cuda_ability(machine, providers),
+        Ability("run with TensorRT", available=False, reason="not yet available in this version"),
+    )
+    own = installed_versions(("export-s2t",))["export-s2t"]
+    return Diagnosis(own, machine, version, providers, packages, abilities, bundle)
+
+
+def _onnxruntime() -> tuple[str | None, tuple[str, ...], str]:
+    try:
+        from s2t_runtime.session_onnxruntime import runtime_description  # noqa: PLC0415
+    except ImportError as error:  # a doctor must be able to say so
+        return (
+            None,
+            (),
+            f"onnxruntime cannot be imported ({error}): pip install --force-reinstall onnxruntime",
+        )
+    description = runtime_description()
+    providers = description["providers"]
+    names = tuple(map(str, providers)) if isinstance(providers, (list, tuple)) else ()
+    return str(description["version"]), names, ""
+
+
+def _export_ability(packages: Mapping[str, str | None]) -> Ability:
+    missing = [name for name in EXPORT_PACKAGES if packages[name] is None]
+    if missing:
+        return Ability(
+            "export", available=False, reason=f"{', '.join(missing)} not installed: {_EXPORT_LINE}"
+        )
+    return Ability("export", available=True, reason=f"torch {packages['torch']}, on the CPU")
+
+
+def _cpu_ability(providers: Sequence[str], problem: str) -> Ability:
+    name = "run on the CPU"
+    if "CPUExecutionProvider" in providers:
+        return Ability(name, available=True, reason="CPUExecutionProvider of onnxruntime")
+    return Ability(name, available=False, reason=problem or "this onnxruntime has no CPUExecutionProvider")
+
+
+def _cuda_ability(machine: Machine, providers: Sequence[str]) -> Ability:
+    problems = []
+    if not machine.gpus:
+        problems.append(machine.gpu_problem or "no NVIDIA GPU")
+    if "CUDAExecutionProvider" not in providers:
+        problems.append(
+            "this onnxruntime has no CUDAExecutionProvider: "
+            "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+        )
+    if problems:
+        return Ability("run with CUDA", available=False, reason="; ".join(problems))
+    return Ability("run with CUDA", available=True, reason=machine.gpus[0].name)
+
+
+def as_json(diagnosis: Diagnosis) -> str:
+    """The diagnosis as one JSON object."""
+    document = {
+        "version": diagnosis.version,
+        "machine": asdict(diagnosis.machine),
+        "onnxruntime": {"version": diagnosis.onnxruntime, "providers": diagnosis.providers},
+        "packages": dict(diagnosis.packages),
+        "abilities": [asdict(ability) for ability in diagnosis.abilities],
+    }
+    if diagnosis.bundle is not None:
+        document["bundle"] = _bundle_document(diagnosis.bundle)
+    return json.dumps(document, indent=2)
+
+
+def _bundle_document(bundle: Bundle) -> dict[str, object]:
+    manifest = bundle.manifest
+    return {
+        "path": str(bundle.root),
+        "verified": "full",
+        "format_version": manifest.format_version,
+        "model": asdict(manifest.model),
+        "default_precision": manifest.default_precision,
+        "precisions": {name: _size(bundle, f"{name}/") for name in manifest.graphs},
+        "size": _size(bundle),
+        "languages": sorted(manifest.languages),
+        "audio": asdict(manifest.audio),
+        "decoder": asdict(manifest.decoder),
+    }
+
+
+def sections(diagnosis: Diagnosis) -> tuple[Section, ...]:
+    """The diagnosis as headings, each with its lines of name and text."""
+    found = [("this machine", _machine_lines(diagnosis.machine)), ("software", _software_lines(diagnosis))]
+    abilities = tuple(
+        (ability.name, f"{'yes' if ability.available else 'no'}: {ability.reason}")
+        for ability in diagnosis.abilities
+    )
+    found.append(("what it can do", abilities))
+    if diagnosis.bundle is not None:
+        found.append((f"bundle {diagnosis.bundle.root}", _bundle_lines(diagnosis.bundle)))
+    return tuple(found)
+
+
+def _machine_lines(machine: Machine) -> tuple[tuple[str, str], ...]:
+    cpu = machine.cpu
+    memory = "unknown" if machine.memory_bytes is None else f"{machine.memory_bytes / _GIB:.1f} GiB"
+    cores = (
+        f"{cpu.physical_cores or '?'} physical, {cpu.logical_cores or '?'} logical, "
+        f"{cpu.usable_cores or '?'} usable"
+    )
+    gpus = [
+        f"{gpu.name}, {gpu.memory_mib or '?'} MiB, driver {gpu.driver}, "
+        f"compute capability {gpu.compute_capability}"
+        for gpu in machine.gpus
+    ]
+    return (
+        ("system", machine.system),
+        ("processor", cpu.model),
+        ("cores", cores),
+        ("memory", memory),
+        ("GPU", "; ".join(gpus) or f"none: {machine.gpu_problem}"),
+    )
+
+
+def _software_lines(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
+    providers = ", ".join(diagnosis.providers) or "no execution providers"
+    runtime = (
+        "cannot be imported" if diagnosis.onnxruntime is None else f"{diagnosis.onnxruntime} ({providers})"
+    )
+    return (
+        ("export-s2t", diagnosis.version or "not installed, run from its source"),
+        ("python", diagnosis.machine.python),
+        ("onnxruntime", runtime),
+        *((name, version or "not installed") for name, version in diagnosis.packages.items()),
+    )
+
+
+def _bundle_lines(bundle: Bundle) -> tuple[tuple[str, str], ...]:
+    manifest = bundle.manifest
+    model, audio, decoder = manifest.model, manifest.audio, manifest.decoder
+    default = {manifest.default_precision: ", the default"}
+    precisions = [
+        f"{name} ({_size(bundle, f'{name}/') / _MIB:.1f} MiB{default.get(name, '')})"
+        for name in manifest.graphs
+    ]
+    shortest_s, longest_s = (n / audio.sampling_rate for n in (audio.min_samples, audio.max_samples))
+    padding = "may be padded" if audio.padding_safe else "are encoded without padding"
+    limits = (
+        f"{decoder.max_positions or 'any number of'} positions, {decoder.vocab_size} tokens, "
+        f"at most {decoder.max_candidates} candidates a beam"
+    )
+    return (
+        ("verified", f"every hash of {len(manifest.files)} files, {_size(bundle) / _MIB:.1f} MiB"),
+        ("model", f"{model.id}{f' at {model.revision}' if model.revision else ''}"),
+        ("architecture", f"{model.encoder} + {model.decoder}, {model.parameters / 1e6:.1f} M parameters"),
+        ("licence", model.licence or "not stated"),
+        ("precisions", ", ".join(precisions)),
+        ("languages", ", ".join(sorted(manifest.languages)) or "none to choose"),
+        ("audio", f"{shortest_s:.3g} .. {longest_s:.6g} s at {audio.sampling_rate} Hz; batches {padding}"),
+        ("decoder", limits),
+    )
+
+
+def _size(bundle: Bundle, prefix: str = "") -> int:
+    """Bytes of the files whose path begins with ``prefix``."""
+    return sum(file.size for path, file in bundle.manifest.files.items() if path.startswith(prefix))
+
+
+def plain_text(found: Sequence[Section]) -> str:
+    """Sections as lines for a pipe or a file."""
+    lines: list[str] = []
+    for heading, pairs in found:
+        lines += ["", heading] if lines else [heading]
+        lines += [f"  {name}: {text}" for name, text in pairs]
+    return "\n".join(lines)
+
+
+def print_tables(found: Sequence[Section]) -> None:
+    """Sections as tables for a terminal."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console()
+    for heading, pairs in found:
+        table = Table(title=Text(heading), title_justify="left", show_header=False)
+        for name, text in pairs:
+            table.add_row(Text(name), Text(text))  # Text: a path may look like rich's markup
+        console.print(table)
+
+
+def run(bundle_path: str | None, *, json_output: bool) -> None:
+    """Print the diagnosis to standard output.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+    """
+    diagnosis = diagnose(bundle_path)
+    if json_output:
+        click.echo(as_json(diagnosis))
+    elif sys.stdout.isatty():
+        print_tables(sections(diagnosis))
+    else:
+        click.echo(_printable(plain_text(sections(diagnosis))))
+
+
+def _printable(text: str) -> str:
+    """Text without the halves of characters that a path may hold: no stream can encode them."""
+    return text.encode(errors="replace").decode()
+
+
+@click.command()
+@click.argument("bundle", required=False, type=click.Path())
+@click.option("--json", "json_output", is_flag=True, help="Print one JSON object.")
+def main(bundle: str | None, *, json_output: bool) -> None:
+    """Say what this machine has, and what it can therefore do.
+
+    With BUNDLE: check every file of the bundle against its hash, and describe it.
+    """
+    from s2t_runtime.errors import S2TError  # noqa: PLC0415
+
+    try:
+        run(bundle, json_output=json_output)
+    except S2TError as error:
+        click.echo(_printable(f"doctor-s2t: error: {' '.join(str(error).split())}"), err=True)
+        sys.exit(1)

@@ -1,0 +1,261 @@
+"""A loaded bundle: audio in, text out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypedDict, Unpack, overload
+
+import numpy as np
+
+from s2t_runtime.audio import AudioSource, check_audio, read_audio
+from s2t_runtime.bundle import Bundle, open_bundle
+from s2t_runtime.errors import ClosedError, OptionError
+from s2t_runtime.manifest import Manifest
+from s2t_runtime.options import GenerationOptions, SearchPlan, plan_search
+from s2t_runtime.results import Hypothesis, Result
+from s2t_runtime.search import SearchResult, search
+from s2t_runtime.session import Float32
+from s2t_runtime.session_onnxruntime import Encoded, OnnxSession
+from s2t_runtime.text import load_detokenizer
+
+
+class DecodingOptions(TypedDict, total=False):
+    """The decoding options of ``generate``; ``GenerationOptions`` explains each."""
+
+    language: str | None
+    num_beams: int | None
+    num_return_sequences: int | None
+    max_length: int | None
+    max_new_tokens: int | None
+    min_length: int | None
+    min_new_tokens: int | None
+    length_penalty: float | None
+    early_stopping: bool | str | None
+    forced_bos_token_id: int | None
+    forced_eos_token_id: int | Sequence[int] | None
+    eos_token_id: int | Sequence[int] | None
+    decoder_start_token_id: int | None
+    bos_token_id: int | None
+    pad_token_id: int | None
+    decoder_prompt_ids: Sequence[int] | None
+    suppress_tokens: Sequence[int] | None
+    begin_suppress_tokens: Sequence[int] | None
+    no_repeat_ngram_size: int | None
+    repetition_penalty: float | None
+    bad_words_ids: Sequence[Sequence[int]] | None
+
+
+def load(
+    bundle: str | os.PathLike[str],
+    *,
+    precision: str | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+    verify: Literal["fast", "full"] = "fast",
+) -> SpeechToText:
+    """Load a bundle.
+
+    Args:
+        bundle: its directory.
+        precision: one of those it holds; None takes its default.
+        provider: "cpu" or "cuda".
+        threads: for one operator; None lets ONNX Runtime count the physical cores.
+        verify: "fast" checks every file's size and the SHA-256 of those under 64 MiB, "full" of all.
+
+    Returns:
+        The model; a context manager, safe to share between threads.
+
+    Raises:
+        BundleError: the bundle is missing, altered, newer than this runtime or malformed.
+        OptionError: an unknown precision or provider.
+        SessionError: ONNX Runtime cannot load the graphs.
+    """
+    opened = open_bundle(bundle, verify=verify)
+    chosen = precision or opened.manifest.default_precision
+    return SpeechToText(opened, OnnxSession(opened, chosen, provider=provider, threads=threads))
+
+
+class SpeechToText:
+    """A loaded model. ``generate`` may be called from many threads; each call owns its cache."""
+
+    def __init__(self, bundle: Bundle, session: OnnxSession) -> None:
+        """Wrap an opened bundle; ``load`` is the usual way here."""
+        self._bundle = bundle
+        self._session: OnnxSession | None = session
+        self._detokenize = load_detokenizer(bundle)
+        self._defaults = GenerationOptions.from_dict(bundle.manifest.generation)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self._bundle.manifest
+
+    @overload
+    def generate(
+        self,
+        audio: list[AudioSource] | tuple[AudioSource, ...],
+        *,
+        sampling_rate: int | None = None,
+        stop: Callable[[], bool] | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> list[Result]: ...
+
+    @overload
+    def generate(
+        self,
+        audio: AudioSource,
+        *,
+        sampling_rate: int | None = None,
+        stop: Callable[[], bool] | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> Result: ...
+
+    def generate(
+        self,
+        audio: AudioSource | list[AudioSource] | tuple[AudioSource, ...],
+        *,
+        sampling_rate: int | None = None,
+        stop: Callable[[], bool] | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> Result | list[Result]:
+        """Decode one utterance, or a list of them as one batch.
+
+        Every result is what the utterance gives alone, whatever its neighbours in the batch.
+
+        Args:
+            audio: a path, file object, bytes of an audio file, or float32 samples [samples]; a list
+                or tuple of these decodes as one batch.
+            sampling_rate: Hz, required with samples; files state their own.
+            stop: asked before each decoder step but the first; once it returns True the running beams
+                count as finished at their present length, and ``Result.stopped`` is set.
+            options: decoding options over the bundle's defaults.
+
+        Raises:
+            AudioError: unreadable, empty, too short, too long or not finite audio.
+            OptionError: an unknown or impossible option.
+            SessionError: ONNX Runtime failed.
+            ClosedError: the model was closed.
+        """
+        started_s = time.perf_counter()
+        if self._session is None:
+            raise ClosedError
+        plan = self.plan(**options)
+        several = isinstance(audio, list | tuple)
+        sources: Sequence[Any] = audio if several else [audio]  # type: ignore[assignment]
+        waveforms = [self._read(source, sampling_rate) for source in sources]
+        results = self._decode(self._session, waveforms, plan, stop, started_s) if waveforms else []
+        return results if several else results[0]
+
+    def plan(self, **options: Unpack[DecodingOptions]) -> SearchPlan:
+        """Resolve decoding options over the bundle's defaults, without decoding.
+
+        Raises:
+            OptionError: an unknown or impossible option.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        decoder = self.manifest.decoder
+        return plan_search(
+            self._defaults,
+            GenerationOptions.from_dict(given),
+            languages=self.manifest.languages,
+            vocab_size=decoder.vocab_size,
+            max_positions=decoder.max_positions,
+        )
+
+    def close(self) -> None:
+        """Let go of the sessions; calls in progress finish, later ones raise ClosedError."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        """Return the model itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the model."""
+        self.close()
+
+    def _read(self, source: AudioSource, sampling_rate: int | None) -> Float32:
+        if isinstance(source, list | tuple | float | int):
+            raise OptionError(
+                f"audio holds {type(source).__name__} values; each utterance must be a path, a file object, "
+                "bytes or a float32 array: pass numpy.asarray(samples, dtype=numpy.float32)"
+            )
+        info = self.manifest.audio
+        audio = read_audio(source, sampling_rate=sampling_rate, target_rate=info.sampling_rate)
+        check_audio(
+            audio,
+            min_samples=info.min_samples,
+            max_samples=info.max_samples,
+            sampling_rate=info.sampling_rate,
+        )
+        return audio
+
+    def _decode(
+        self,
+        session: OnnxSession,
+        waveforms: Sequence[Float32],
+        plan: SearchPlan,
+        stop: Callable[[], bool] | None,
+        started_s: float,
+    ) -> list[Result]:
+        encoding_s = time.perf_counter()
+        encoded = encode_utterances(session, waveforms, padding_safe=self.manifest.audio.padding_safe)
+        encoded_s = time.perf_counter()
+        state = session.start(encoded)
+        found = search(
+            state, plan, len(waveforms), max_candidates=self.manifest.decoder.max_candidates, stop=stop
+        )
+        ended_s = time.perf_counter()
+        timings_s = {
+            "encoder": encoded_s - encoding_s,
+            "first_step": state.step_times_s[0],
+            "decode": ended_s - encoded_s - state.step_times_s[0],
+            "total": ended_s - started_s,
+        }
+        return self._results(found, waveforms, plan, timings_s)
+
+    def _results(
+        self, found: SearchResult, waveforms: Sequence[Float32], plan: SearchPlan, timings_s: dict[str, float]
+    ) -> list[Result]:
+        results = []
+        for waveform, best in zip(waveforms, found.hypotheses, strict=True):
+            hypotheses = tuple(
+                Hypothesis(self._detokenize(one.tokens), one.tokens, one.score, one.log_probs) for one in best
+            )
+            first = hypotheses[0]
+            results.append(
+                Result(
+                    text=first.text,
+                    tokens=first.tokens,
+                    score=first.score,
+                    language=plan.language,
+                    hypotheses=hypotheses,
+                    timings_s=timings_s,
+                    audio_s=len(waveform) / self.manifest.audio.sampling_rate,
+                    stopped=found.stopped,
+                )
+            )
+        return results
+
+
+def encode_utterances(session: OnnxSession, waveforms: Sequence[Float32], *, padding_safe: bool) -> Encoded:
+    """Encode each utterance as if it were alone, and stack them for one decoder batch.
+
+    Where padding changes an utterance's states, utterances of different lengths are encoded one by one.
+    """
+    lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
+    if padding_safe or len(set(lengths.tolist())) == 1:
+        audio = np.zeros((len(waveforms), int(lengths.max())), dtype=np.float32)
+        for row, waveform in enumerate(waveforms):
+            audio[row, : len(waveform)] = waveform
+        return session.encode(audio, lengths)
+    parts = [
+        session.encode(waveform[None, :], length[None])
+        for waveform, length in zip(waveforms, lengths, strict=True)
+    ]
+    return session.stack(parts)

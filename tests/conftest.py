@@ -1,0 +1,75 @@
+"""Shared fixtures: exports are made once per test session and shared by all workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parent.parent
+DIGITS = ROOT / "examples" / "digits"
+RECORDINGS_VARIABLE = "S2T_SPOKEN_DIGITS"
+
+
+def pytest_configure() -> None:
+    # Two workers share two cores: more threads than that only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # No test may reach for the hub.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One directory for all workers of a test session."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def once(shared_directory: Path) -> Callable[[str, Callable[[Path], None]], Path]:
+    """``once(name, make)``: the directory that ``make(path)`` fills, made by whichever worker comes first."""
+
+    def get(name: str, make: Callable[[Path], None]) -> Path:
+        path = shared_directory / name
+        done = shared_directory / f"{name}.done"
+        with FileLock(shared_directory / f"{name}.lock"):
+            if not done.exists():
+                make(path)
+                done.touch()
+        return path
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def digits_checkpoint() -> Path:
+    """The trained example checkpoint."""
+    return DIGITS / "checkpoint"
+
+
+@pytest.fixture(scope="session")
+def digits_bundle(once: Callable[[str, Callable[[Path], None]], Path], digits_checkpoint: Path) -> Path:
+    """The example checkpoint as a bundle, parity checked."""
+
+    def make(path: Path) -> None:
+        from exporter import ExportOptions, export_checkpoint
+
+        export_checkpoint(str(digits_checkpoint), ExportOptions(output=path))
+
+    return once("digits-bundle", make)
+
+
+@pytest.fixture(scope="session")
+def recordings_directory() -> Path:
+    """The Free Spoken Digit Dataset, where it is: beside the checkout, or where the variable says."""
+    given = os.environ.get(RECORDINGS_VARIABLE)
+    directory = Path(given) if given else ROOT.parent / "shared" / "data" / "spoken_digits"
+    if not directory.is_dir():
+        pytest.skip(f"needs the Free Spoken Digit Dataset: set {RECORDINGS_VARIABLE} to its directory")
+    return directory
