@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+_BRIEF_LENGTH = 300
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,14 @@ def read_config(files: CheckpointFiles) -> SpeechEncoderDecoderConfig:
                 "(SpeechEncoderDecoderModel)"
             ],
         )
+    absent = [part for part in ("encoder", "decoder") if not isinstance(raw.get(part), dict)]
+    if absent:
+        # transformers would put default configurations in their place.
+        raise CheckpointError(f"{path} describes no {' and no '.join(absent)}: save the model again")
     try:
         return SpeechEncoderDecoderConfig.from_pretrained(files.directory)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} cannot be read by transformers: {error}") from error
+    except Exception as error:  # transformers' strict configurations raise types of their own
+        raise CheckpointError(f"{path} cannot be read by transformers: {_brief(error)}") from error
 
 
 def load_checkpoint(files: CheckpointFiles) -> Checkpoint:
@@ -103,6 +109,7 @@ def load_checkpoint(files: CheckpointFiles) -> Checkpoint:
     missing = _missing_files(files.directory)
     if missing:
         raise CheckpointError(f"{files.source} is incomplete: " + "; ".join(missing))
+    _check_generation_config(files)
     extractor = _load_extractor(files)
     return Checkpoint(files, _load_model(files), _load_tokenizer(files), extractor)
 
@@ -126,11 +133,26 @@ def _missing_files(directory: Path) -> list[str]:
     return problems
 
 
+def _check_generation_config(files: CheckpointFiles) -> None:
+    """Refuse what transformers would pass over in silence, to decode with other defaults."""
+    path = files.directory / "generation_config.json"
+    if not path.is_file():
+        return
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(options, dict):
+        raise CheckpointError(f"{path} holds no JSON object: remove it or save the model again")
+
+
 def _load_extractor(files: CheckpointFiles) -> Wav2Vec2FeatureExtractor:
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(files.directory)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{files.source}: preprocessor_config.json cannot be read: {error}") from error
+        extractor = AutoFeatureExtractor.from_pretrained(files.directory, trust_remote_code=False)
+    except Exception as error:  # JSON of another form than wanted ends in any builtin error
+        raise CheckpointError(
+            f"{files.source}: the feature extractor cannot be read: {_brief(error)}"
+        ) from error
     if type(extractor) is not Wav2Vec2FeatureExtractor:
         raise UnsupportedModelError(
             files.source,
@@ -146,6 +168,11 @@ def _load_extractor(files: CheckpointFiles) -> Wav2Vec2FeatureExtractor:
                 f"the feature extractor pads on the {extractor.padding_side}; only padding on the right is supported"
             ],
         )
+    rate = extractor.sampling_rate
+    if type(rate) is not int or rate < 1:
+        raise CheckpointError(
+            f"{files.source}: preprocessor_config.json has sampling_rate {rate!r}; wanted samples per second"
+        )
     return extractor
 
 
@@ -153,7 +180,7 @@ def _load_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.directory, trust_remote_code=False)
     except Exception as error:  # the Rust tokenizers library raises bare Exception on a malformed file
-        raise CheckpointError(f"{files.source}: the tokenizer cannot be read: {error}") from error
+        raise CheckpointError(f"{files.source}: the tokenizer cannot be read: {_brief(error)}") from error
     if not tokenizer.is_fast:
         raise UnsupportedModelError(
             files.source,
@@ -174,7 +201,7 @@ def _load_model(files: CheckpointFiles) -> Any:
             ignore_mismatched_sizes=True,
         )
     except Exception as error:  # safetensors, pickle and transformers each raise types of their own
-        raise CheckpointError(f"{files.source}: the weights cannot be loaded: {error}") from error
+        raise CheckpointError(f"{files.source}: the weights cannot be loaded: {_brief(error)}") from error
     model, info = loaded
     problems = _weight_problems(info)
     if problems:
@@ -183,6 +210,17 @@ def _load_model(files: CheckpointFiles) -> Any:
             "with random numbers: " + "; ".join(problems)
         )
     return model.eval()
+
+
+def _brief(error: Exception) -> str:
+    """One line of a foreign error's text, which may run to pages."""
+    if type(error).__name__ == "UnpicklingError":
+        # torch's own text advises to load such a file with its code executed.
+        return (
+            "pytorch_model.bin is no PyTorch file, or it holds more than tensors and would execute code: "
+            "have it saved as model.safetensors"
+        )
+    return textwrap.shorten(str(error) or type(error).__name__, _BRIEF_LENGTH, placeholder=" ...")
 
 
 def _weight_problems(info: dict[str, Any]) -> list[str]:

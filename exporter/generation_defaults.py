@@ -6,14 +6,18 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from exporter.errors import UnsupportedModelError
+from exporter.errors import CheckpointError, UnsupportedModelError
+from s2t_runtime.errors import OptionError
 from s2t_runtime.options import GenerationOptions
 
-SUPPORTED = frozenset(field.name for field in dataclasses.fields(GenerationOptions))
+# transformers knows neither name, so eager ignores them: a bundle that obeyed would decode otherwise.
+_OURS_ALONE = {"language", "decoder_prompt_ids"}
+SUPPORTED = frozenset(field.name for field in dataclasses.fields(GenerationOptions)) - _OURS_ALONE
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "assistant_confidence_threshold": (0.4, None),
     "assistant_early_exit": (None,),
+    "assistant_ensemble_weight": (None,),
     "assistant_lookbehind": (10, None),
     "cache_implementation": (None,),
     "constraints": (None,),
@@ -30,6 +34,7 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "guidance_scale": (None, 1, 1.0),
     "is_assistant": (False, None),
     "low_memory": (False, None),
+    "max_cache_len": (None,),
     "max_matching_ngram_size": (None,),
     "max_time": (None,),
     "num_assistant_tokens": (20, None),
@@ -80,6 +85,7 @@ def generation_defaults(
 
     Raises:
         UnsupportedModelError: options that are neither; each is listed by name and value.
+        CheckpointError: a supported option has a value that cannot be valid.
     """
     stored = {name: value for name, value in generation_config.to_dict().items() if name not in ignored}
     reasons = [
@@ -90,9 +96,12 @@ def generation_defaults(
     ]
     if reasons:
         raise UnsupportedModelError(source, reasons)
-    return GenerationOptions.from_dict(
-        {name: value for name, value in stored.items() if name in SUPPORTED and value is not None}
-    )
+    try:
+        return GenerationOptions.from_dict(
+            {name: value for name, value in stored.items() if name in SUPPORTED and value is not None}
+        )
+    except OptionError as error:
+        raise CheckpointError(f"{source}: generation_config.json: {error}") from error
 
 
 def _is_harmless(name: str, value: Any) -> bool:

@@ -89,8 +89,8 @@ def read_licence(directory: Path) -> str | None:
     from huggingface_hub import ModelCard  # noqa: PLC0415
 
     try:
-        data: Any = ModelCard.load(card).data
-    except (OSError, ValueError):
+        data: Any = ModelCard.load(card, ignore_metadata_errors=True).data
+    except Exception:  # noqa: BLE001 - a card is prose: whatever is wrong with it, the model is not
         return None
     licence = data.get("license") or data.get("licence")
     return str(licence) if licence else None

@@ -8,13 +8,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
-import numpy as np
-
 from s2t_runtime.errors import OptionError
+from s2t_runtime.option_values import CHECKS, check_id, check_ids
 
 DEFAULT_NEW_TOKENS = 20  # transformers' length where neither the call nor the bundle sets one
 
@@ -56,7 +55,7 @@ class GenerationOptions:
     language: str | None = None  # target language code of the bundle; forces its token first
 
     def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
+        for name, check in CHECKS.items():
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, check(name, value))
@@ -296,8 +295,8 @@ def _check_forced(options: GenerationOptions, forced_bos: int | None) -> None:
 
 def _check_ids(options: GenerationOptions, vocab_size: int) -> None:
     unused = "bos_token_id" if options.decoder_start_token_id is not None else ""
-    for name, check in _CHECKS.items():
-        if check in {_id, _several} and name != unused:
+    for name, check in CHECKS.items():
+        if check in {check_id, check_ids} and name != unused:
             _check_range(name, _ids(getattr(options, name)), vocab_size)
     for word in options.bad_words_ids or ():
         _check_range("bad_words_ids", word, vocab_size)
@@ -325,79 +324,3 @@ def _ids(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
 
 def _as_lists(value: object) -> object:
     return [_as_lists(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _refused(name: str, value: object, wanted: str) -> OptionError:
-    return OptionError(f"{name} is {value!r}, wanted {wanted}; pass such a value or leave {name} unset")
-
-
-def _integer(least: int) -> Callable[[str, object], int]:
-    def check(name: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise _refused(name, value, f"an integer of at least {least}")
-        return int(value)
-
-    return check
-
-
-def _number(*, positive: bool) -> Callable[[str, object], float]:
-    def check(name: str, value: object) -> float:
-        number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or (positive and value <= 0):  # type: ignore[arg-type,operator]
-            raise _refused(name, value, "a finite number" + " above 0" * positive)
-        return float(value)  # type: ignore[arg-type]
-
-    return check
-
-
-def _several(name: str, value: object) -> tuple[int, ...]:
-    items = value if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
-    return tuple(_id(name, item) for item in items)
-
-
-def _words(name: str, value: object) -> tuple[tuple[int, ...], ...]:
-    words = tuple(value) if isinstance(value, Iterable) else (None,)
-    if any(not isinstance(word, Iterable) or isinstance(word, str) for word in words):
-        raise _refused(name, value, "a list of lists of token ids")
-    result = tuple(_several(name, word) for word in words)
-    if () in result:
-        raise _refused(name, value, "no empty entry")
-    return result
-
-
-def _early_stopping(name: str, value: object) -> bool | str:
-    if isinstance(value, bool) or value == "never":
-        return value
-    raise _refused(name, value, "True, False or 'never'")
-
-
-def _language(name: str, value: object) -> str:
-    if isinstance(value, str) and value:
-        return value
-    raise _refused(name, value, "a language code")
-
-
-_id = _integer(0)
-_CHECKS: Mapping[str, Callable[[str, object], object]] = {
-    "num_beams": _integer(1),
-    "num_return_sequences": _integer(1),
-    "max_length": _integer(1),
-    "max_new_tokens": _integer(1),
-    "min_length": _integer(0),
-    "min_new_tokens": _integer(0),
-    "length_penalty": _number(positive=False),
-    "early_stopping": _early_stopping,
-    "forced_bos_token_id": _id,
-    "forced_eos_token_id": _several,
-    "eos_token_id": _several,
-    "decoder_start_token_id": _id,
-    "bos_token_id": _id,
-    "pad_token_id": _id,
-    "decoder_prompt_ids": _several,
-    "suppress_tokens": _several,
-    "begin_suppress_tokens": _several,
-    "no_repeat_ngram_size": _integer(0),
-    "repetition_penalty": _number(positive=True),
-    "bad_words_ids": _words,
-    "language": _language,
-}

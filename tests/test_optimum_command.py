@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from built_wheel import ROOT, build_wheel, install, make_environment, share_packages
+from built_wheel import build_wheel, install, make_environment, share_packages
 
 EXPORT_HELP = ["--precision", "--force", "--revision", "--max-audio-seconds"]
 
@@ -66,9 +66,8 @@ def test_a_missing_checkpoint_gives_export_s2ts_error(python: Path, tmp_path: Pa
 
 
 @pytest.mark.broad
-def test_writes_a_bundle(python: Path, tmp_path: Path) -> None:
-    checkpoint = ROOT / "examples" / "digits" / "checkpoint"
-    done = optimum_cli(python, tmp_path, "export", "s2t", str(checkpoint), "bundle", "--no-check")
+def test_writes_a_bundle(python: Path, tmp_path: Path, digits_checkpoint: Path) -> None:
+    done = optimum_cli(python, tmp_path, "export", "s2t", str(digits_checkpoint), "bundle", "--no-check")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "bundle" / "manifest.json").is_file()
 

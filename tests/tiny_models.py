@@ -170,6 +170,14 @@ def _spread(model: nn.Module, seed: str) -> None:
             module.running_var.copy_(1 + normal(module.running_var.shape, 0.5).abs())
 
 
+# Sharp attention, logits of several nats, and convolutions that outweigh their biases.
+_GAINS = {
+    **dict.fromkeys(("q_proj", "k_proj", "query", "key", "c_attn", "q_attn"), 2.0),
+    **dict.fromkeys(("lm_head", "predictions.decoder"), 3.0),
+    "conv_layers": 2.5,
+}
+
+
 def _is_positions(name: str) -> bool:
     return any(part in name for part in ("position", "wpe", "rel_attn_embed"))
 
@@ -178,8 +186,7 @@ def _size(name: str, module: nn.Module, part: str, parameter: nn.Parameter) -> f
     if part != "weight" or parameter.dim() < 2:
         return 0.2
     fan_in = parameter.shape[0] if isinstance(module, Conv1D) else parameter[0].numel()
-    queries_or_keys = any(part in name for part in ("q_proj", "k_proj", "query", "key", "c_attn", "q_attn"))
-    return (2.0 if queries_or_keys else 1.4) * fan_in**-0.5
+    return next((gain for hint, gain in _GAINS.items() if hint in name), 1.4) * fan_in**-0.5
 
 
 def save_checkpoint(

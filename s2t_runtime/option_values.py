@@ -1,0 +1,86 @@
+"""The values that decoding options can take, whatever the bundle; each check returns the normalised value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from s2t_runtime.errors import OptionError
+
+
+def _refused(name: str, value: object, wanted: str) -> OptionError:
+    return OptionError(f"{name} is {value!r}, wanted {wanted}; pass such a value or leave {name} unset")
+
+
+def _integer(least: int) -> Callable[[str, object], int]:
+    def check(name: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise _refused(name, value, f"an integer of at least {least}")
+        return int(value)
+
+    return check
+
+
+def _number(*, positive: bool) -> Callable[[str, object], float]:
+    def check(name: str, value: object) -> float:
+        number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or (positive and value <= 0):  # type: ignore[arg-type,operator]
+            raise _refused(name, value, "a finite number" + " above 0" * positive)
+        return float(value)  # type: ignore[arg-type]
+
+    return check
+
+
+def check_ids(name: str, value: object) -> tuple[int, ...]:
+    items = value if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
+    return tuple(check_id(name, item) for item in items)
+
+
+def _words(name: str, value: object) -> tuple[tuple[int, ...], ...]:
+    words = tuple(value) if isinstance(value, Iterable) else (None,)
+    if any(not isinstance(word, Iterable) or isinstance(word, str) for word in words):
+        raise _refused(name, value, "a list of lists of token ids")
+    result = tuple(check_ids(name, word) for word in words)
+    if () in result:
+        raise _refused(name, value, "no empty entry")
+    return result
+
+
+def _early_stopping(name: str, value: object) -> bool | str:
+    if isinstance(value, bool) or value == "never":
+        return value
+    raise _refused(name, value, "True, False or 'never'")
+
+
+def _language(name: str, value: object) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise _refused(name, value, "a language code")
+
+
+check_id = _integer(0)
+CHECKS: Mapping[str, Callable[[str, object], object]] = {
+    "num_beams": _integer(1),
+    "num_return_sequences": _integer(1),
+    "max_length": _integer(1),
+    "max_new_tokens": _integer(1),
+    "min_length": _integer(0),
+    "min_new_tokens": _integer(0),
+    "length_penalty": _number(positive=False),
+    "early_stopping": _early_stopping,
+    "forced_bos_token_id": check_id,
+    "forced_eos_token_id": check_ids,
+    "eos_token_id": check_ids,
+    "decoder_start_token_id": check_id,
+    "bos_token_id": check_id,
+    "pad_token_id": check_id,
+    "decoder_prompt_ids": check_ids,
+    "suppress_tokens": check_ids,
+    "begin_suppress_tokens": check_ids,
+    "no_repeat_ngram_size": _integer(0),
+    "repetition_penalty": _number(positive=True),
+    "bad_words_ids": _words,
+    "language": _language,
+}
