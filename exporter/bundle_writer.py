@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -29,7 +30,7 @@ def bundle_directory(target: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         OutputError: the target exists and ``force`` is not given, or cannot be written (disk full).
     """
-    target = target.absolute()
+    target = target.resolve()  # a link stays: what it points to is replaced
     check_target(target, force=force)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,17 +56,28 @@ def check_target(target: Path, *, force: bool) -> None:
     Raises:
         OutputError: it exists without ``force``, or it is something other than a bundle.
     """
+    target = target.resolve()
     if not target.exists():
         return
     if not force:
         raise OutputError(
             f"{target.name} exists already: choose another --output, or replace it with --force"
         )
-    if not (target / MANIFEST_NAME).is_file() and (not target.is_dir() or any(target.iterdir())):
+    is_empty = target.is_dir() and not any(target.iterdir())
+    if not is_empty and not _is_bundle(target):
         raise OutputError(
-            f"{target.name} exists and is no bundle (it has no {MANIFEST_NAME}); --force replaces bundles only: "
-            "choose another --output"
+            f"{target.name} exists and is no bundle (it has no {MANIFEST_NAME} of one); --force replaces bundles "
+            "only: choose another --output"
         )
+
+
+def _is_bundle(target: Path) -> bool:
+    """Whether its manifest is one of ours: programs of other kinds have a manifest.json too."""
+    try:
+        document = json.loads((target / MANIFEST_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and "format_version" in document and "graphs" in document
 
 
 def _put_in_place(working: Path, target: Path, *, force: bool) -> None:
@@ -75,13 +87,23 @@ def _put_in_place(working: Path, target: Path, *, force: bool) -> None:
     check_target(target, force=force)
     # mkdtemp reserves a free name; renaming onto an empty directory replaces it.
     aside = Path(tempfile.mkdtemp(prefix=f"{target.name}{_REPLACED}", dir=target.parent))
-    target.rename(aside)
+    try:
+        target.rename(aside)
+    except OSError:
+        aside.rmdir()
+        raise
     try:
         working.rename(target)
     except OSError:
         aside.rename(target)
         raise
-    shutil.rmtree(aside)
+    try:
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise OutputError(
+            f"{target} holds the new bundle, but the old one cannot be deleted: {error.strerror or error}; "
+            f"delete {aside} yourself"
+        ) from error
 
 
 def _umask() -> int:

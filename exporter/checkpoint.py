@@ -220,7 +220,9 @@ def _brief(error: Exception) -> str:
             "pytorch_model.bin is no PyTorch file, or it holds more than tensors and would execute code: "
             "have it saved as model.safetensors"
         )
-    return textwrap.shorten(str(error) or type(error).__name__, _BRIEF_LENGTH, placeholder=" ...")
+    # A missing key's text is the key alone, and other builtin errors say as little.
+    kind = f"{type(error).__name__}: " if isinstance(error, KeyError | AttributeError | TypeError) else ""
+    return textwrap.shorten(f"{kind}{error}", _BRIEF_LENGTH, placeholder=" ...")
 
 
 def _weight_problems(info: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.console import quiet_libraries, require_export_extra, user_errors
+from exporter.console import comma_names, quiet_libraries, require_export_extra, user_errors
 from exporter.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -42,7 +42,13 @@ class CheckRequest:
 @click.option(
     "--audio", multiple=True, type=click.Path(path_type=Path), help="Recording to decode as well; repeatable."
 )
-@click.option("--precision", "precisions", multiple=True, help="Only this precision; repeatable.")
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    callback=comma_names,
+    help="Only these precisions  [default: every one of the bundle]",
+)
 @click.option("--provider", default="cpu", show_default=True, help="Execution provider for the decodings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def main(*, as_json: bool, **arguments: object) -> None:

@@ -9,6 +9,7 @@ import click
 
 from exporter.console import (
     StageLines,
+    comma_names,
     quiet_libraries,
     readable_size,
     require_export_extra,
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 COMMAND = "export-s2t"
 
 
-def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """List options take commas and may be repeated."""
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
-
-
 @click.command(COMMAND)
 @click.argument("checkpoint")
 @click.option(
@@ -38,7 +34,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     "--precision",
     "precisions",
     multiple=True,
-    callback=_names,
+    callback=comma_names,
     default=("fp32",),
     show_default=True,
     help=f"Precisions to write, the first one the default; available: {', '.join(PRECISIONS)}.",
@@ -60,12 +56,12 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     "--ignore-generation-option",
     "ignored",
     multiple=True,
-    callback=_names,
+    callback=comma_names,
     metavar="NAME",
     help="Leave out a generation option that is not supported.",
 )
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
 def main(**arguments: object) -> None:
     """Turn CHECKPOINT (a directory or a hub id) into a bundle of ONNX graphs, proved equal to eager PyTorch.
 
@@ -80,7 +76,7 @@ def main(**arguments: object) -> None:
 
 def _options(checkpoint: str, arguments: dict[str, object]) -> ExportOptions:
     given = dict(arguments)
-    output = given.pop("output") or Path(Path(checkpoint).name)
+    output = given.pop("output") or Path(Path(checkpoint).resolve().name)
     given["ignored_generation_options"] = frozenset(given.pop("ignored"))  # type: ignore[call-overload]
     given["max_audio_s"] = given.pop("max_audio_seconds")
     return ExportOptions(output=output, **given)  # type: ignore[arg-type]  # click has typed each

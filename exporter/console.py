@@ -7,11 +7,14 @@ import importlib.util
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from s2t_runtime.errors import S2TError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXTRA = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "safetensors")
 """Modules of the "export" extra that both commands need."""
@@ -40,12 +43,21 @@ def user_errors(command: str) -> Iterator[None]:
         sys.exit(130)
 
 
+def comma_names(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Callback of list options: they take commas and may be repeated."""
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
 def quiet_libraries() -> None:
     """Keep transformers' and the hub's own bars and notes out of a command's output."""
+    from huggingface_hub.utils import logging as hub_logging  # noqa: PLC0415
     from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415
 
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     logging.disable_progress_bar()
     if not sys.stderr.isatty():
         disable_progress_bars()

@@ -92,7 +92,7 @@ def generation_defaults(
         f"generation option {name}={value!r} is not supported; remove it from generation_config.json, or "
         f"leave it out with --ignore-generation-option {name} (results may then differ from eager PyTorch)"
         for name, value in sorted(stored.items())
-        if not _is_harmless(name, value)
+        if not is_harmless(name, value)
     ]
     if reasons:
         raise UnsupportedModelError(source, reasons)
@@ -104,7 +104,8 @@ def generation_defaults(
         raise CheckpointError(f"{source}: generation_config.json: {error}") from error
 
 
-def _is_harmless(name: str, value: Any) -> bool:
+def is_harmless(name: str, value: Any) -> bool:
+    """Whether a bundle decodes as this option wants it: it is supported, neutral or without effect."""
     if name in SUPPORTED or name in WITHOUT_EFFECT or value is None:
         return True
     # A bool is no number here: num_beam_groups=True must not pass as 1.

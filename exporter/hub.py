@@ -46,7 +46,7 @@ def locate_checkpoint(source: str, revision: str | None = None) -> CheckpointFil
                 f"--revision {revision} goes with a hub id, but {source} is a local directory: leave it out"
             )
         return CheckpointFiles(source, path, path.resolve().name, None, None)
-    if path.exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
+    if path.exists() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source):
         raise CheckpointError(
             f"{source} is neither a directory nor a model id: give a directory written by "
             "save_pretrained(), or an id such as facebook/wav2vec2-xls-r-300m-en-to-15"

@@ -48,6 +48,8 @@ class ExportOptions:
                 f"precision {', '.join(unknown) or '(none)'} is not available; this version writes "
                 f"{', '.join(PRECISIONS)}"
             )
+        if len(set(self.precisions)) < len(self.precisions):
+            raise ExportError(f"precisions {', '.join(self.precisions)} name one twice: name each once")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
             raise ExportError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
         if self.num_beams is not None and self.num_beams < 1:

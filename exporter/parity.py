@@ -47,7 +47,8 @@ def check_parity(
         rows = compare_graphs(
             reference, bundle / precision, geometry, min_samples=audio.min_samples, precision=precision
         )
-        probes = probe_utterances(audio.sampling_rate, audio.min_samples / audio.sampling_rate)
+        rate = audio.sampling_rate
+        probes = probe_utterances(rate, audio.min_samples / rate, audio.max_samples / rate)
         decodings = compare_decodings(
             reference, model, [*probes, *utterances], option_sets(model, _MAX_NEW_TOKENS)
         )

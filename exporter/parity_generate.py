@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers import GenerationConfig
 
 from exporter.eager_reference import EagerHypotheses, EagerReference
+from exporter.generation_defaults import is_harmless
 from exporter.probe_audio import probe_utterance
 from s2t_runtime.model import SpeechToText
 from s2t_runtime.results import Result
@@ -50,14 +52,12 @@ class GenerateRow:
         return (self.same_tokens or self.tie) and self.score_difference <= SCORE_TOLERANCE
 
 
-def probe_utterances(sampling_rate: int, shortest_s: float) -> list[Utterance]:
-    """Three seeded stand-ins for recordings."""
+def probe_utterances(sampling_rate: int, shortest_s: float, longest_s: float) -> list[Utterance]:
+    """Three seeded stand-ins for recordings, as long as the bundle takes them."""
+    durations_s = [min(max(duration, shortest_s), longest_s) for duration in _PROBE_DURATIONS_S]
     return [
-        Utterance(
-            f"probe-{seed} ({max(duration, shortest_s):.2f} s)",
-            probe_utterance(max(duration, shortest_s), sampling_rate, 100 + seed),
-        )
-        for seed, duration in enumerate(_PROBE_DURATIONS_S)
+        Utterance(f"probe-{seed} ({duration:.2f} s)", probe_utterance(duration, sampling_rate, 100 + seed))
+        for seed, duration in enumerate(durations_s)
     ]
 
 
@@ -65,9 +65,11 @@ def option_sets(model: SpeechToText, limit: int) -> list[dict[str, Any]]:
     """Greedy, the bundle's default and five beams with an n-best list; other languages where there are any."""
     languages = sorted(model.manifest.languages.items())
     length = {"max_new_tokens": min(limit, _longest(model))}
+    # Spelled out: the bundle's own beam count may have been chosen at export.
+    own_beams = {"num_beams": model.manifest.generation.get("num_beams", 1)}
     sets: list[dict[str, Any]] = [
         {"num_beams": 1, **length},
-        {**length},
+        {**own_beams, **length},
         {"num_beams": 5, "num_return_sequences": 5, "early_stopping": False, "length_penalty": 0.7, **length},
         {"num_beams": 3, "num_return_sequences": 2, "early_stopping": "never", **length},
     ]
@@ -88,10 +90,16 @@ def compare_decodings(
     utterances: Sequence[Utterance],
     options: Sequence[Mapping[str, Any]],
 ) -> list[GenerateRow]:
-    """Decode every utterance with every option set, alone and once more all together as one batch."""
+    """Decode every utterance with every option set, alone and once more all together as one batch.
+
+    Options of the checkpoint that the export was told to ignore are switched off in eager as well.
+    """
     rows = []
+    without = _left_out(reference)
     for asked in options:
-        expected = [reference.generate([utterance.samples], **asked)[0] for utterance in utterances]
+        expected = [
+            reference.generate([utterance.samples], **without, **asked)[0] for utterance in utterances
+        ]
         rate = reference.checkpoint.extractor.sampling_rate
         alone = [model.generate(utterance.samples, sampling_rate=rate, **asked) for utterance in utterances]
         together = model.generate(
@@ -101,6 +109,14 @@ def compare_decodings(
             rows.append(_compare(reference, utterance, asked, wanted, single))
             rows.append(_compare(reference, utterance, {**asked, "batch": len(utterances)}, wanted, batched))
     return rows
+
+
+def _left_out(reference: EagerReference) -> dict[str, Any]:
+    config = reference.model.generation_config
+    defaults = GenerationConfig()._get_default_generation_params()  # noqa: SLF001 - None does not switch all off
+    return {
+        name: defaults.get(name) for name, value in config.to_dict().items() if not is_harmless(name, value)
+    }
 
 
 def _compare(
@@ -114,7 +130,8 @@ def _compare(
     same = got == wanted.tokens
     tie = not same and _is_tie(reference, utterance, got, wanted.tokens)
     scores = [hypothesis.score for hypothesis in result.hypotheses]
-    difference = max(abs(mine - theirs) for mine, theirs in zip(scores, wanted.scores, strict=True))
+    # Not max(): it would lose a NaN that is not the first.
+    difference = float(np.max(np.abs(np.subtract(scores, wanted.scores))))
     return GenerateRow(
         utterance=utterance.name,
         options=dict(options),

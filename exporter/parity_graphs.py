@@ -36,10 +36,14 @@ class Differences:
         if got.shape != wanted.shape:
             self.mismatched_shapes.append(f"{list(got.shape)} for {list(wanted.shape)}")
             return
-        difference = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
+        mine, theirs = got.astype(np.float64), wanted.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            difference = np.where(mine == theirs, 0.0, np.abs(mine - theirs))  # equal infinities are equal
         # NaN compares as false everywhere; it must not pass as equal.
         self.values.append(np.where(np.isnan(difference), np.inf, difference).ravel())
-        self.scale = max(self.scale, float(np.abs(wanted.astype(np.float64)).max(initial=0.0)))
+        # An infinite scale would let every difference pass.
+        finite = np.abs(theirs[np.isfinite(theirs)])
+        self.scale = max(self.scale, float(finite.max(initial=0.0)))
 
     def summary(self) -> GraphRow:
         """Maximum, mean and 99th percentile, and whether they are within tolerance."""

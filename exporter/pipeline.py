@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,20 +40,26 @@ class ExportResult:
 
 
 class StageClock:
-    """Tells a listener of each stage, and keeps the time that it took."""
+    """Tells a listener of each stage as it begins, and keeps the time that each took."""
 
     def __init__(self, listener: OnStage) -> None:
         """``listener`` is called with each stage's name as it starts."""
-        self.listener = listener
         self.times_s: dict[str, float] = {}
+        self._listener = listener
+        self._name: str | None = None
+        self._started_s = 0.0
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a block under a name."""
-        self.listener(name)
-        started_s = time.perf_counter()
-        yield
-        self.times_s[name] = time.perf_counter() - started_s
+    def begin(self, name: str) -> None:
+        """A stage begins, so the one before it has ended."""
+        self.finish()
+        self._name, self._started_s = name, time.perf_counter()
+        self._listener(name)
+
+    def finish(self) -> None:
+        """The last stage has ended."""
+        if self._name is not None:
+            self.times_s[self._name] = time.perf_counter() - self._started_s
+        self._name = None
 
 
 def export_checkpoint(
@@ -76,20 +81,21 @@ def export_checkpoint(
     """
     check_target(options.output, force=options.force)
     clock = StageClock(on_stage)
-    with clock.stage("load checkpoint"):
-        checkpoint = load_checkpoint(locate_checkpoint(source, options.revision))
-        defaults = _defaults(checkpoint, options)
+    clock.begin("load checkpoint")
+    checkpoint = load_checkpoint(locate_checkpoint(source, options.revision))
+    defaults = _defaults(checkpoint, options)
     with bundle_directory(options.output, force=options.force) as directory:
         findings = _write_files(checkpoint, options, defaults, directory, clock)
         manifest = build_manifest(checkpoint, options, findings, describe_files(directory))
         write_manifest(manifest, directory)
         reports: tuple[ParityReport, ...] = ()
         if options.check:
-            with clock.stage("check parity with eager PyTorch"):
-                reports = _prove(checkpoint, options, directory)
-        with clock.stage("put the bundle in place"):
-            manifest = dataclasses.replace(manifest, files=describe_files(directory))
-            write_manifest(manifest, directory)
+            clock.begin("check parity with eager PyTorch")
+            reports = _prove(checkpoint, options, directory)
+        clock.begin("put the bundle in place")
+        manifest = dataclasses.replace(manifest, files=describe_files(directory))
+        write_manifest(manifest, directory)
+    clock.finish()
     return ExportResult(options.output, manifest, reports, clock.times_s)
 
 
@@ -124,18 +130,17 @@ def _write_files(
     geometry = decoder_geometry(checkpoint.model.decoder)
     graphs: dict[str, WrittenGraphs] = {}
     for precision in options.precisions:
-        with clock.stage(f"export {precision} graphs"):
-            (directory / precision).mkdir()
-            graphs[precision] = write_graphs(
-                checkpoint,
-                geometry,
-                min_samples=shortest,
-                directory=directory / precision,
-                on_stage=lambda graph: clock.listener(f"export {graph}"),
-            )
-    with clock.stage("write tokenizer and limits"):
-        detokenizer = write_tokenizer(checkpoint.tokenizer, directory)
-        audio = AudioInfo(rate, shortest, longest, padding_is_safe(checkpoint, shortest))
+        (directory / precision).mkdir()
+        graphs[precision] = write_graphs(
+            checkpoint,
+            geometry,
+            min_samples=shortest,
+            directory=directory / precision,
+            on_stage=lambda graph: clock.begin(f"export {graph}"),
+        )
+    clock.begin("write tokenizer and limits")
+    detokenizer = write_tokenizer(checkpoint.tokenizer, directory)
+    audio = AudioInfo(rate, shortest, longest, padding_is_safe(checkpoint, shortest))
     languages = find_languages(
         checkpoint.files.model_id, checkpoint.tokenizer, checkpoint.model.generation_config
     )

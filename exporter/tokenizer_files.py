@@ -25,8 +25,10 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, directory: Path) -> Deto
         How the vocabulary's tokens are joined; None where that rule is none of the known ones, or does
         not give the tokenizer's own text on random token sequences. Hosts then need tokenizer.json.
     """
-    tokenizer.backend_tokenizer.save(str(directory / TOKENIZER))
-    document = json.loads((directory / TOKENIZER).read_text(encoding="utf-8"))
+    # Not backend_tokenizer.save(): a full disk would raise a bare Exception there, and no OSError.
+    text = tokenizer.backend_tokenizer.to_str(pretty=True)
+    (directory / TOKENIZER).write_text(text, encoding="utf-8")
+    document = json.loads(text)
     detokenizer = _joining_rule(document.get("decoder"), cleanup=_cleans_up(tokenizer, document))
     _write_vocabulary(tokenizer, directory / VOCABULARY, byte_level=_is_byte_level(document.get("decoder")))
     if detokenizer is None or not _decodes_alike(tokenizer, directory / VOCABULARY, detokenizer):

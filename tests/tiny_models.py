@@ -6,6 +6,7 @@ attention is far from uniform and positions count, so that a wrong mask, order o
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,18 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 from transformers.pytorch_utils import Conv1D
+
+from exporter import ExportOptions
+from exporter.audio_limits import min_samples, padding_is_safe
+from exporter.bundle_writer import describe_files, write_manifest
+from exporter.checkpoint import Checkpoint, load_checkpoint
+from exporter.generation_defaults import generation_defaults
+from exporter.hub import locate_checkpoint
+from exporter.manifest_builder import Findings, build_manifest
+from exporter.tokenizer_files import write_tokenizer
+from exporter.write_graphs import WrittenGraphs, write_decoders, write_encoder
+from graphs import decoder_geometry, encoder_signature, first_step_signature, with_past_signature
+from s2t_runtime.manifest import AudioInfo
 
 VOCAB = 60
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
@@ -276,3 +289,66 @@ PAIRS = (
     Pair("hubert-stable", "bert", hidden=24, do_normalize=False),
     Pair("wavlm", "bart", hidden=24, padding_value=0.25),
 )
+
+
+def checkpoint_directory(once: Once, pair: Pair) -> Path:
+    """The saved checkpoint of a pair."""
+    return once(f"tiny-checkpoint-{pair.name}", pair.save)
+
+
+def load(once: Once, pair: Pair) -> Checkpoint:
+    """The checkpoint as an export loads it."""
+    return load_checkpoint(locate_checkpoint(str(checkpoint_directory(once, pair))))
+
+
+def encoder_graph(once: Once, pair: Pair) -> Path:
+    """Directory with encoder.onnx, which holds the decoder's cross projections as well."""
+
+    def make(path: Path) -> None:
+        path.mkdir()
+        checkpoint = load(once, pair)
+        geometry = decoder_geometry(checkpoint.model.decoder)
+        write_encoder(checkpoint, geometry, min_samples=min_samples(checkpoint), directory=path)
+
+    return once(f"tiny-encoder-{pair.name}", make)
+
+
+def decoder_graphs(once: Once, name: str) -> Path:
+    """Directory with both decoder graphs; they do not depend on the encoder."""
+
+    def make(path: Path) -> None:
+        path.mkdir()
+        decoder = tiny_decoder(name)
+        write_decoders(decoder, decoder_geometry(decoder), path, lambda _: None)
+
+    return once(f"tiny-decoder-{name}", make)
+
+
+def bundle(once: Once, pair: Pair) -> Path:
+    """A bundle, put together from graphs that other tests share."""
+
+    def make(path: Path) -> None:
+        for directory in (encoder_graph(once, pair), decoder_graphs(once, pair.decoder)):
+            shutil.copytree(directory, path / "fp32", dirs_exist_ok=True)
+        _complete_bundle(load(once, pair), path)
+
+    return once(f"tiny-bundle-{pair.name}", make)
+
+
+def _complete_bundle(checkpoint: Checkpoint, path: Path) -> None:
+    geometry = decoder_geometry(checkpoint.model.decoder)
+    graphs = WrittenGraphs(
+        encoder_signature(geometry, DECODER_HIDDEN), first_step_signature(geometry), with_past_signature(geometry)
+    )
+    shortest = min_samples(checkpoint)
+    findings = Findings(
+        geometry,
+        AudioInfo(SAMPLING_RATE, shortest, 10 * SAMPLING_RATE, padding_is_safe(checkpoint, shortest)),
+        generation_defaults("tiny", checkpoint.model.generation_config),
+        {},
+        write_tokenizer(checkpoint.tokenizer, path),
+        {"fp32": graphs},
+    )
+    write_manifest(
+        build_manifest(checkpoint, ExportOptions(output=path), findings, describe_files(path)), path
+    )
