@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,7 @@ def run(checkpoint: str, options: ExportOptions, *, quiet: bool = False) -> None
     from exporter.pipeline import export_checkpoint  # noqa: PLC0415
     from exporter.versions import untested_versions  # noqa: PLC0415
 
-    console = Console(stderr=False)
+    console = Console(markup=False, emoji=False)  # paths may hold brackets
     quiet_libraries()
     for warning in untested_versions():
         click.echo(f"{COMMAND}: warning: {warning}", err=True)
@@ -130,4 +131,6 @@ def show_result(console: Console, result: ExportResult) -> None:
     console.print(f"licence: {manifest.model.licence or 'not stated by the checkpoint'}", highlight=False)
     language = next(iter(sorted(manifest.languages)), None)
     choice = f" --language {language}" if language else ""
-    console.print(f"next: run-s2t {result.bundle} AUDIO.wav{choice}", highlight=False, soft_wrap=True)
+    console.print(
+        f"next: run-s2t {shlex.quote(str(result.bundle))} AUDIO.wav{choice}", highlight=False, soft_wrap=True
+    )

@@ -69,7 +69,8 @@ class EagerReference:
             if hasattr(self.model, "enc_to_dec_proj"):
                 states = self.model.enc_to_dec_proj(states)
             mask = self.model.encoder._get_feature_vector_attention_mask(states.shape[1], attention)  # noqa: SLF001
-        return EagerEncoding(states, mask.bool())
+        # An adapter leaves its states transposed, which GPT-2's projections take at batch 1 only.
+        return EagerEncoding(states.contiguous(), mask.bool())
 
     def cross_keys_values(self, states: Tensor) -> list[Tensor]:
         """Cross keys and values [batch, heads, frames, head_dim], layer by layer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,17 @@ class ParityReport:
 
 def records_json(reports: Sequence[ParityReport]) -> str:
     """The text of parity.json."""
-    return json.dumps([report.record() for report in reports], indent=2, ensure_ascii=False) + "\n"
+    records = [_jsonable(report.record()) for report in reports]
+    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _jsonable(value: Any) -> Any:
+    """JSON has no infinity and no NaN, which a broken graph may well give: they are spelt out."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: _jsonable(item) for name, item in value.items()}
+    return [_jsonable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def render_markdown(records: Sequence[Mapping[str, Any]]) -> str:

@@ -122,5 +122,7 @@ class EncoderGraph(nn.Module):
         """
         cache = empty_cache()
         token = torch.zeros((states.shape[0], 1), dtype=torch.long)
+        # An adapter leaves its states transposed, which GPT-2's projections take at batch 1 only.
+        states = states.contiguous()
         self.decoder(input_ids=token, encoder_hidden_states=states, past_key_values=cache, use_cache=True)
         return tensors_from_cache(cache.cross_attention_cache)

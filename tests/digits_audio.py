@@ -90,5 +90,10 @@ def probe_batches() -> list[Batch]:
     ]
 
 
+def usual_batches() -> list[Batch]:
+    """What the repository carries and the model understands; without it the stand-ins."""
+    return carried_batches()[:1] or probe_batches()
+
+
 def _probes(durations_s: Sequence[float], seed: int) -> tuple[Waveform, ...]:
     return tuple(probe_utterance(duration, RATE, seed + n) for n, duration in enumerate(durations_s))

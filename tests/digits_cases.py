@@ -14,7 +14,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from transformers import AutoFeatureExtractor, SpeechEncoderDecoderModel
-from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 
 import s2t_runtime
@@ -23,6 +22,8 @@ from s2t_runtime.session_onnxruntime import DecoderState
 
 Waveform = NDArray[np.float32]
 Options = Mapping[str, Any]
+Steps = Sequence[NDArray[np.int64]]
+"""The beam_index of each decoder step."""
 
 RATE = 16_000
 TOLERANCE = 1e-4  # on scores and on each token's log-probability
@@ -102,9 +103,9 @@ class Eager:
         tokens = output.sequences[0].tolist()
         prompt = len(tokens) - len(output.scores)
         new = next((n for n, token in enumerate(tokens[prompt:], 1) if token in ends), len(output.scores))
-        chosen = self.model.compute_transition_scores(
-            output.sequences, output.logits, normalize_logits=True
-        )[0, :new]
+        chosen = self.model.compute_transition_scores(output.sequences, output.logits, normalize_logits=True)[
+            0, :new
+        ]
         for step, scores in enumerate(output.scores[:new]):
             # A forced token leaves zero for itself and -inf for the others.
             if scores[0][scores[0].isfinite()].abs().sum() == 0:
@@ -200,6 +201,6 @@ def recorded_steps() -> Iterator[list[NDArray[np.int64]]]:
         yield seen
 
 
-def reordered(steps: Sequence[NDArray[np.int64]]) -> bool:
+def reordered(steps: Steps) -> bool:
     """Whether some step does not continue each beam by itself; the first two spread one row to all beams."""
     return any((index.ravel() != np.arange(index.size)).any() for index in steps[2:])

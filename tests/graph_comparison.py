@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tiny_models import SAMPLING_RATE, VOCAB
 
 from exporter.eager_reference import EagerReference
 from exporter.probe_audio import probe_utterance
@@ -28,7 +29,6 @@ from graphs import (
     find_cross_attention,
 )
 from graphs.cache_layout import empty_cache, tensors_from_cache
-from tiny_models import SAMPLING_RATE, VOCAB
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -127,7 +127,11 @@ class _DecoderComparison:
         beam_index = order + torch.arange(batch)[:, None] * self.previous_beams
         tokens = self._tokens(batch * beams, self.case.new)
         self.histories = torch.cat((self.histories[beam_index.reshape(-1)], tokens), dim=1)
-        past = {name.replace("present_", "past_"): value for name, value in self.outputs.items() if "present" in name}
+        past = {
+            name.replace("present_", "past_"): value
+            for name, value in self.outputs.items()
+            if "present" in name
+        }
         feeds = {
             **self.fixed,
             **past,
@@ -196,7 +200,9 @@ def torch_decoder_graphs(decoder: Any) -> Iterator[tuple[Run, Run]]:
 
     def run_first(feeds: Feeds) -> dict[str, Array]:
         cross = _tensors(feeds, cross_names(geometry))
-        return _named(names, first(*_tensors(feeds, ("input_ids", "encoder_mask")), cross, *_candidates(feeds)))
+        return _named(
+            names, first(*_tensors(feeds, ("input_ids", "encoder_mask")), cross, *_candidates(feeds))
+        )
 
     def run_later(feeds: Feeds) -> dict[str, Array]:
         given = _tensors(feeds, ("input_ids", "beam_index", "encoder_mask"))
@@ -232,7 +238,9 @@ def _named(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> dict[str, A
     return {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
 
 
-def compare_encoder(reference: EagerReference, run: Run, waveforms: Sequence[NDArray[np.float32]]) -> Differences:
+def compare_encoder(
+    reference: EagerReference, run: Run, waveforms: Sequence[NDArray[np.float32]]
+) -> Differences:
     """A padded batch through the graph and through feature extractor, eager encoder and projections."""
     lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
     # What hosts leave behind an utterance's end must not matter.

@@ -1,0 +1,343 @@
+"""Putting a bundle in place: what is replaced, what is refused, and that a failure leaves nothing behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter import bundle_writer
+from exporter.bundle_writer import bundle_directory, check_target, describe_files, write_manifest
+from exporter.errors import OutputError
+from s2t_runtime.bundle import GRAPH_NAMES, open_bundle
+from s2t_runtime.manifest import AudioInfo, DecoderInfo, GraphInfo, Manifest, ModelInfo, PrecisionInfo
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def fill(directory: Path, text: str = "new") -> None:
+    """The smallest bundle that the runtime opens; ``text`` tells one from another."""
+    (directory / "fp32").mkdir()
+    for name in GRAPH_NAMES:
+        (directory / "fp32" / f"{name}.onnx").write_text(f"{text} {name}", encoding="utf-8")
+    encoder, first, past = (GraphInfo(f"fp32/{name}.onnx", (), ()) for name in GRAPH_NAMES)
+    manifest = Manifest(
+        format_version=1,
+        model=ModelInfo(text, None, "SpeechEncoderDecoderModel", "wav2vec2", "mbart", 1, None, None),
+        audio=AudioInfo(16000, 400, 480000, padding_safe=False),
+        graphs={"fp32": PrecisionInfo(encoder, first, past)},
+        files=describe_files(directory),
+        default_precision="fp32",
+        decoder=DecoderInfo(1, 1, 1, 10, None, "shared", 10),
+        generation={},
+        languages={},
+        detokenizer=None,
+        provenance={},
+    )
+    write_manifest(manifest, directory)
+
+
+def export(target: Path, text: str = "new", *, force: bool = False) -> None:
+    with bundle_directory(target, force=force) as directory:
+        fill(directory, text)
+
+
+def name_of(bundle: Path) -> str:
+    """Of the model in a bundle, once every file of it was found whole."""
+    return open_bundle(bundle, verify="full").manifest.model.id
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where the bundle is to be; nothing else is beside it."""
+    (tmp_path / "output").mkdir()
+    return tmp_path / "output" / "bundle"
+
+
+def beside(target: Path) -> list[str]:
+    return sorted(path.name for path in target.parent.iterdir())
+
+
+def test_a_bundle_is_put_in_place(target: Path) -> None:
+    export(target)
+    assert name_of(target) == "new"
+    assert beside(target) == ["bundle"]
+
+
+def test_nothing_is_at_the_target_before_the_end(target: Path) -> None:
+    with bundle_directory(target, force=False) as directory:
+        fill(directory)
+        assert not target.exists()
+        assert directory.parent == target.parent
+        assert directory.name.startswith("bundle.unfinished-")
+
+
+def test_parents_are_made(target: Path) -> None:
+    export(target / "deep" / "er")
+    assert name_of(target / "deep" / "er") == "new"
+
+
+def test_others_may_read_it_as_the_umask_says(target: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        export(target)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o750
+
+
+def test_a_relative_target(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(target.parent)
+    export(Path("bundle"))
+    assert name_of(target) == "new"
+
+
+# What is there already.
+
+
+def test_an_existing_target_is_kept(target: Path) -> None:
+    export(target, "old")
+    with pytest.raises(OutputError) as caught:
+        export(target)
+    assert str(caught.value) == ("bundle exists already: choose another --output, or replace it with --force")
+    assert name_of(target) == "old"
+    assert beside(target) == ["bundle"]
+
+
+def test_an_existing_target_is_seen_before_any_work(target: Path) -> None:
+    export(target, "old")
+    reached = []
+    with pytest.raises(OutputError), bundle_directory(target, force=False):
+        reached.append(True)
+    assert reached == []
+
+
+def test_a_directory_is_named_however_it_is_spelt(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target.mkdir()
+    monkeypatch.chdir(target)
+    with pytest.raises(OutputError, match=r"^bundle exists already"):
+        check_target(Path(), force=False)
+
+
+def test_force_replaces_a_bundle(target: Path) -> None:
+    export(target, "old")
+    (target / "engines").mkdir()
+    export(target, force=True)
+    assert name_of(target) == "new"
+    assert not (target / "engines").exists()
+    assert beside(target) == ["bundle"]
+
+
+def test_force_replaces_a_damaged_bundle(target: Path) -> None:
+    export(target, "old")
+    (target / "fp32" / "encoder.onnx").unlink()
+    export(target, force=True)
+    assert name_of(target) == "new"
+
+
+def test_force_takes_an_empty_directory(target: Path) -> None:
+    target.mkdir()
+    export(target, force=True)
+    assert name_of(target) == "new"
+    assert beside(target) == ["bundle"]
+
+
+def test_force_is_harmless_where_nothing_is(target: Path) -> None:
+    export(target, force=True)
+    assert name_of(target) == "new"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("thesis.tex", "years of work"),
+        # Web pages and browser extensions have a file of this name.
+        ("manifest.json", '{"name": "a web page", "icons": []}'),
+        ("manifest.json", "[]"),
+        ("manifest.json", "{"),
+    ],
+)
+def test_force_replaces_bundles_only(target: Path, name: str, text: str) -> None:
+    target.mkdir()
+    (target / name).write_text(text, encoding="utf-8")
+    with pytest.raises(OutputError) as caught:
+        export(target, force=True)
+    assert str(caught.value) == (
+        "bundle exists and is no bundle (it has no manifest.json of one); --force replaces bundles only: "
+        "choose another --output"
+    )
+    assert (target / name).read_text(encoding="utf-8") == text
+
+
+def test_force_replaces_no_file(target: Path) -> None:
+    target.write_text("a file", encoding="utf-8")
+    with pytest.raises(OutputError, match="is no bundle"):
+        export(target, force=True)
+    assert target.read_text(encoding="utf-8") == "a file"
+
+
+def export_beside_another(target: Path) -> None:
+    with bundle_directory(target, force=False) as mine:
+        fill(mine)
+        export(target, "somebody else's")
+
+
+def test_what_appeared_in_the_meantime_is_kept(target: Path) -> None:
+    with pytest.raises(OutputError, match="exists already"):
+        export_beside_another(target)
+    assert name_of(target) == "somebody else's"
+    assert beside(target) == ["bundle"]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(target: Path) -> None:
+    export(target.with_name("version-1"), "old")
+    target.symlink_to("version-1")
+    with pytest.raises(OutputError, match=r"^version-1 exists already"):
+        export(target)
+    export(target, force=True)
+    assert target.is_symlink()
+    assert name_of(target.with_name("version-1")) == "new"
+    assert beside(target) == ["bundle", "version-1"]
+
+
+def test_a_link_to_nothing(target: Path) -> None:
+    target.symlink_to("version-1")
+    export(target)
+    assert name_of(target) == "new"
+    assert beside(target) == ["bundle", "version-1"]
+
+
+# Failures.
+
+
+def fail_to_export(target: Path, error: BaseException, *, force: bool = False) -> None:
+    with bundle_directory(target, force=force) as directory:
+        fill(directory)
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
+def test_a_failure_in_the_block_leaves_nothing(target: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        fail_to_export(target, error)
+    assert beside(target) == []
+
+
+def test_a_failure_leaves_the_old_bundle(target: Path) -> None:
+    export(target, "old")
+    with pytest.raises(ValueError, match="a bug"):
+        fail_to_export(target, ValueError("a bug"), force=True)
+    assert name_of(target) == "old"
+    assert beside(target) == ["bundle"]
+
+
+def test_a_full_disk(target: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        fail_to_export(target, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert str(caught.value) == f"{target} cannot be written: No space left on device"
+    assert beside(target) == []
+
+
+def test_an_own_error_is_not_wrapped(target: Path) -> None:
+    with pytest.raises(OutputError, match=r"^as it is$"), bundle_directory(target, force=False):
+        raise OutputError("as it is")
+
+
+def test_a_target_below_a_file(target: Path) -> None:
+    target.write_text("a file", encoding="utf-8")
+    with pytest.raises(OutputError) as caught:
+        export(target / "bundle")
+    assert str(caught.value) == f"{target} cannot be written: File exists"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_directory_that_cannot_be_written(target: Path) -> None:
+    target.parent.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="cannot be written: Permission denied"):
+            export(target)
+    finally:
+        target.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_failing_rename_leaves_the_old_bundle(
+    target: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    export(target, "old")
+    rename, calls = Path.rename, []
+
+    def sometimes(self: Path, to: Path) -> Path:
+        calls.append(to)
+        if len(calls) == failing:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", sometimes)
+    with pytest.raises(OutputError, match=r"bundle cannot be written: Device or resource busy$"):
+        export(target, force=True)
+    assert name_of(target) == "old"
+    assert beside(target) == ["bundle"]
+
+
+def test_an_old_bundle_that_cannot_be_deleted_is_named(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(target, "old")
+    rmtree = shutil.rmtree
+
+    def fail(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        rmtree(path, ignore_errors=True)
+
+    monkeypatch.setattr(bundle_writer.shutil, "rmtree", fail)
+    with pytest.raises(OutputError) as caught:
+        export(target, force=True)
+    (aside,) = target.parent.glob("bundle.replaced-*")
+    assert str(caught.value) == (
+        f"{target} holds the new bundle, but the old one cannot be deleted: Permission denied; delete {aside} "
+        "yourself"
+    )
+    assert (name_of(target), name_of(aside)) == ("new", "old")
+
+
+def test_a_file_that_cannot_grow(target: Path) -> None:
+    """A real write error, from the operating system."""
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from exporter.bundle_writer import bundle_directory\n"
+        "from exporter.console import user_errors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "with user_errors('export-s2t'), bundle_directory(Path(sys.argv[1]), force=False) as directory:\n"
+        "    (directory / 'decoder.onnx.data').write_bytes(bytes(100_000))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(target)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"export-s2t: error: {target} cannot be written: File too large\n"
+    assert beside(target) == []
+
+
+# What the manifest says of the files.
+
+
+def test_files_are_described_but_for_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "fp32").mkdir()
+    (tmp_path / "fp32" / "a.onnx").write_bytes(b"abc")
+    (tmp_path / "z").write_bytes(b"")
+    (tmp_path / "manifest.json").write_text("{}", encoding="utf-8")
+    found = describe_files(tmp_path)
+    assert list(found) == ["fp32/a.onnx", "z"]
+    assert found["fp32/a.onnx"].size == 3
+    assert found["fp32/a.onnx"].sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

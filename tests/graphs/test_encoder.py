@@ -1,0 +1,218 @@
+"""Encoder graphs against feature extractor and eager encoder, and the parts they are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from graph_comparison import TOLERANCE, compare_encoder, torch_encoder_graph, utterances
+from numpy.typing import NDArray
+from tiny_models import ENCODERS, MIN_SAMPLES, PAIRS, Once, Pair, tiny_encoder
+from torch import Tensor
+
+import graphs.encoder
+from exporter.audio_limits import min_samples
+from exporter.checkpoint import Checkpoint
+from exporter.eager_reference import EagerReference
+from exporter.hub import CheckpointFiles
+from exporter.onnx_session import GraphRunner
+from graphs.encoder import (
+    EncoderGraph,
+    MaskedAssignment,
+    frame_lengths,
+    mask_from_lengths,
+    masks_from_lengths,
+)
+from graphs.features import WaveformFeatures
+
+Waveform = NDArray[np.float32]
+SPEECH = utterances(0.2, 0.05, 0.13)
+OFFSET = [waveform * 0.01 + 0.5 for waveform in SPEECH]
+# float32 leaves five digits of a faint signal over an offset, and the tiny models' sharp attention
+# magnifies what is lost.
+OFFSET_TOLERANCE = 5e-3
+BATCHES: dict[str, list[Waveform]] = {
+    "padded": SPEECH,
+    "shortest": [SPEECH[0][:MIN_SAMPLES], SPEECH[0][: MIN_SAMPLES + 1], SPEECH[1]],
+    "shortest alone": [SPEECH[0][:MIN_SAMPLES]],
+    "one sample apart": [SPEECH[0][: 700 + more] for more in range(21)],
+    "offset": OFFSET,
+    "quiet and loud": [SPEECH[0] * 30, SPEECH[1] * 1e-4, SPEECH[2]],
+    "silence": [SPEECH[0], np.zeros(900, dtype=np.float32)],
+}
+# Each pair's extractor works in another way: without a mask, plainly, without normalisation, with a
+# padding value.
+MASKED = PAIRS[1]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_the_pairs_extract_features_in_every_way() -> None:
+    ways = {(p.return_attention_mask, p.do_normalize, p.padding_value) for p in PAIRS}
+    assert ways == {(False, True, 0.0), (True, True, 0.0), (True, False, 0.0), (True, True, 0.25)}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_graph_equals_extractor_and_eager_encoder(once: Once, pair: Pair) -> None:
+    reference = EagerReference(tiny_models.load(once, pair))
+    assert min_samples(reference.checkpoint) == MIN_SAMPLES
+    run = GraphRunner(tiny_models.encoder_graph(once, pair) / "encoder.onnx").run
+    for title, waveforms in BATCHES.items():
+        found = compare_encoder(reference, run, waveforms)
+        assert max(found.values()) < (OFFSET_TOLERANCE if title == "offset" else TOLERANCE), (title, found)
+
+
+def in_memory(pair: Pair, **changes: Any) -> EagerReference:
+    """A reference that was never saved: the torch modules need no files."""
+    from transformers import Wav2Vec2FeatureExtractor
+
+    model = tiny_models.tiny_model(pair.encoder, pair.decoder, pair.hidden, **changes)
+    extractor = Wav2Vec2FeatureExtractor(
+        do_normalize=pair.do_normalize,
+        padding_value=pair.padding_value,
+        return_attention_mask=pair.return_attention_mask,
+    )
+    files = CheckpointFiles("tiny", None, "tiny", None, None)
+    return EagerReference(Checkpoint(files, model, None, extractor))
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_module_equals_eager_for_every_variant(encoder: str, masked: bool) -> None:
+    reference = in_memory(Pair(encoder, "mbart", hidden=24, return_attention_mask=masked))
+    for title in ("padded", "shortest", "one sample apart"):
+        found = compare_encoder(reference, torch_encoder_graph(reference), BATCHES[title])
+        assert max(found.values()) < TOLERANCE, (title, found)
+
+
+def test_states_that_an_adapter_leaves_transposed_reach_gpt2() -> None:
+    """Eager takes them one utterance at a time only, and without enc_to_dec_proj nothing makes them new."""
+    reference = in_memory(Pair("wav2vec2-stable-adapter", "gpt2"))
+    assert not hasattr(reference.model, "enc_to_dec_proj")
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        reference.generate(SPEECH)
+    found = compare_encoder(reference, torch_encoder_graph(reference), SPEECH)
+    assert max(found.values()) < TOLERANCE, found
+
+
+def one_pass(self: Any, audio: Tensor, valid: Tensor) -> Tensor:
+    weights = valid.to(audio.dtype)
+    count = weights.sum(-1, keepdim=True)
+    mean = (audio * weights).sum(-1, keepdim=True) / count
+    variance = (audio.square() * weights).sum(-1, keepdim=True) / count - mean.square()
+    return torch.where(valid, (audio - mean) / torch.sqrt(variance + 1e-7), torch.zeros(()))
+
+
+def test_one_pass_statistics_would_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = in_memory(MASKED)
+    run = torch_encoder_graph(reference)
+    assert compare_encoder(reference, run, OFFSET)["encoder_states"] < OFFSET_TOLERANCE
+    monkeypatch.setattr(WaveformFeatures, "forward", one_pass)
+    assert compare_encoder(reference, run, OFFSET)["encoder_states"] > 2 * OFFSET_TOLERANCE
+
+
+def test_padding_that_is_attended_to_would_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = in_memory(MASKED)
+    everything = graphs.encoder.mask_from_lengths
+
+    def all_frames(lengths: Tensor, size: int) -> Tensor:
+        # Leaves the sample mask alone, so that only attention sees the padding.
+        return everything(lengths if size > 1000 else torch.full_like(lengths, size), size)
+
+    monkeypatch.setattr(graphs.encoder, "mask_from_lengths", all_frames)
+    with pytest.raises(AssertionError, match="Mismatch"):
+        compare_encoder(reference, torch_encoder_graph(reference), SPEECH)
+    encode = EncoderGraph.encode
+
+    def right_mask(self: Any, values: Tensor, valid: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        states, _ = encode(self, values, valid, lengths)
+        return states, everything(frame_lengths(self.encoder, lengths), states.shape[1])
+
+    monkeypatch.setattr(EncoderGraph, "encode", right_mask)
+    assert compare_encoder(reference, torch_encoder_graph(reference), SPEECH)["encoder_states"] > 1e-2
+
+
+def test_cross_keys_of_another_layer_would_fail() -> None:
+    reference = in_memory(Pair("hubert", "bart", hidden=24))
+    run = torch_encoder_graph(reference)
+
+    def swapped(feeds: Any) -> Any:
+        outputs = run(feeds)
+        return {**outputs, "cross_key.0": outputs["cross_key.1"], "cross_key.1": outputs["cross_key.0"]}
+
+    assert max(compare_encoder(reference, run, SPEECH).values()) < TOLERANCE
+    assert compare_encoder(reference, swapped, SPEECH)["cross_key"] > 1e-2
+
+
+LENGTHS = (tuple(range(MIN_SAMPLES, 400)), (MIN_SAMPLES, 1001, 4000, 16_000, 40_003))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_frame_masks_are_those_of_transformers(encoder: str) -> None:
+    model = tiny_encoder(encoder)
+    for sizes in LENGTHS:
+        lengths, longest = torch.tensor(sizes), max(sizes)
+        samples = mask_from_lengths(lengths, longest)
+        for adapter in _adapter_choices(model):
+            frames = int(frame_lengths(model, torch.tensor([longest]), **adapter)[0])
+            wanted = model._get_feature_vector_attention_mask(frames, samples.long(), **adapter)
+            with masks_from_lengths(model, lengths):
+                got = model._get_feature_vector_attention_mask(frames, samples, **adapter)
+            assert got.dtype == torch.bool
+            assert torch.equal(got, wanted.bool())
+
+
+def _adapter_choices(model: Any) -> list[dict[str, bool]]:
+    return [{}, {"add_adapter": False}] if hasattr(model.config, "add_adapter") else [{}]
+
+
+def test_frame_masks_are_given_back_after_an_error() -> None:
+    model = tiny_encoder("hubert")
+    method = model._get_feature_vector_attention_mask
+
+    def fail() -> None:
+        with masks_from_lengths(model, torch.tensor([400])):
+            assert model._get_feature_vector_attention_mask != method
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
+    assert model._get_feature_vector_attention_mask == method
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("value", [0, -2.5])
+def test_masked_assignment_equals_boolean_assignment(axes: int, value: float) -> None:
+    generator = torch.Generator().manual_seed(axes)
+    states = torch.randn((3, 4, 5), generator=generator)
+    mask = torch.rand(states.shape[:axes], generator=generator) > 0.5
+    wanted, got = states.clone(), states.clone()
+    wanted[mask] = value
+    with MaskedAssignment():
+        got[mask] = value
+    assert torch.equal(got, wanted)
+    assert not torch.equal(got, states)
+
+
+def test_other_assignments_stay_as_they_are() -> None:
+    states, mask = torch.arange(12.0).reshape(3, 4), torch.tensor([True, False, True])
+    with MaskedAssignment():
+        states[0] = 7.0
+        states[:, 1] = torch.tensor([1.0, 2.0, 3.0])
+        states[mask] = torch.tensor([9.0, 8.0, 6.0, 5.0])
+    assert states.tolist() == [[9, 8, 6, 5], [4, 2, 6, 7], [9, 8, 6, 5]]
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_mask_from_lengths(size: int) -> None:
+    mask = mask_from_lengths(torch.tensor([1, size, size + 3]), size)
+    assert mask.tolist() == [[place < limit for place in range(size)] for limit in (1, size, size + 3)]
