@@ -50,6 +50,16 @@ if TYPE_CHECKING:
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 CTC_BLANK = 10
+MODEL_CARD = """\
+---
+license: cc-by-sa-4.0
+---
+
+# digits
+
+Spoken English digits to the number in words, in twelve languages: the example model of export-s2t. Trained on the
+Free Spoken Digit Dataset (CC BY-SA 4.0) and on espeak-ng voices.
+"""
 STATE_INTERVAL = 500  # a multiple of the batches per pool, so that no drawn batch is lost
 IGNORED_LABEL = -100
 
@@ -316,6 +326,7 @@ def save(
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
     Wav2Vec2FeatureExtractor(return_attention_mask=True, do_normalize=True).save_pretrained(output)
+    (output / "README.md").write_text(MODEL_CARD, encoding="utf-8")
     (output / "recipe.json").write_text(json.dumps(vars(recipe), indent=2) + "\n", encoding="utf-8")
 
 
