@@ -103,8 +103,11 @@ class OnnxSession:
         """
         with _mapped_errors(f"encoding {audio.shape[0]} x {audio.shape[1]} samples"):
             binding = self._encoder.io_binding()
-            binding.bind_cpu_input("audio", np.ascontiguousarray(audio, dtype=np.float32))
-            binding.bind_cpu_input("audio_lengths", np.ascontiguousarray(lengths, dtype=np.int64))
+            # Named, so that the arrays live until the run is over: the binding looks at their memory.
+            samples = np.ascontiguousarray(audio, dtype=np.float32)
+            sizes = np.ascontiguousarray(lengths, dtype=np.int64)
+            binding.bind_cpu_input("audio", samples)
+            binding.bind_cpu_input("audio_lengths", sizes)
             for name in ("encoder_mask", *self._cross_names):
                 binding.bind_output(name, self.device)
             self._encoder.run_with_iobinding(binding)
@@ -190,9 +193,14 @@ class DecoderState:
         self, tokens: Int64, beam_index: Int64, candidates: int, *, with_logits: bool
     ) -> dict[str, ort.OrtValue]:
         binding = self.session.io_binding()
-        binding.bind_cpu_input("input_ids", np.ascontiguousarray(tokens, dtype=np.int64))
-        binding.bind_cpu_input("beam_index", np.ascontiguousarray(beam_index, dtype=np.int64))
-        binding.bind_cpu_input("candidates", np.asarray(candidates, dtype=np.int64))
+        # Named, so that the arrays live until the run is over: the binding looks at their memory.
+        feeds = {
+            "input_ids": np.ascontiguousarray(tokens, dtype=np.int64),
+            "beam_index": np.ascontiguousarray(beam_index, dtype=np.int64),
+            "candidates": np.asarray(candidates, dtype=np.int64),
+        }
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, array)
         for name, value in (*self.fixed.items(), *self.past.items()):
             binding.bind_ortvalue_input(name, value)
         # Scores are read on the host; keys and values stay where they are computed. Outputs that are
