@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from transformers import (
     AutoFeatureExtractor,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedTokenizerBase,
     SpeechEncoderDecoderConfig,
     SpeechEncoderDecoderModel,
@@ -19,6 +21,7 @@ from transformers import (
 )
 
 from exporter.errors import CheckpointError, UnsupportedModelError
+from exporter.generation_defaults import unsupported_options
 from exporter.hub import CheckpointFiles
 from graphs.features import WaveformSettings
 from graphs.support import reasons_against
@@ -95,21 +98,31 @@ def read_config(files: CheckpointFiles) -> SpeechEncoderDecoderConfig:
         raise CheckpointError(f"{path} cannot be read by transformers: {_brief(error)}") from error
 
 
-def load_checkpoint(files: CheckpointFiles) -> Checkpoint:
+def load_checkpoint(
+    files: CheckpointFiles, *, ignored_generation_options: Collection[str] | None = None
+) -> Checkpoint:
     """Load model, tokenizer and feature extractor.
+
+    Args:
+        files: where they are.
+        ignored_generation_options: refuse generation options that are neither neutral nor supported,
+            but for these; None does not look at them.
 
     Raises:
         CheckpointError: a file is missing or unreadable, or weights are missing, unexpected or mis-shaped.
         UnsupportedModelError: the model cannot be split into the three graphs; every reason is listed.
     """
     config = read_config(files)
+    generation_config = _read_generation_config(files, config)
     reasons = reasons_against(config)
+    if ignored_generation_options is not None:
+        reasons += unsupported_options(generation_config, ignored_generation_options)
+    # All that the small files tell, before gigabytes of weights are read.
     if reasons:
         raise UnsupportedModelError(files.source, reasons)
     missing = _missing_files(files.directory)
     if missing:
         raise CheckpointError(f"{files.source} is incomplete: " + "; ".join(missing))
-    _check_generation_config(files)
     extractor = _load_extractor(files)
     return Checkpoint(files, _load_model(files), _load_tokenizer(files), extractor)
 
@@ -133,17 +146,21 @@ def _missing_files(directory: Path) -> list[str]:
     return problems
 
 
-def _check_generation_config(files: CheckpointFiles) -> None:
-    """Refuse what transformers would pass over in silence, to decode with other defaults."""
+def _read_generation_config(files: CheckpointFiles, config: SpeechEncoderDecoderConfig) -> GenerationConfig:
+    """As from_pretrained will find it, but a malformed file is refused instead of passed over in silence."""
     path = files.directory / "generation_config.json"
     if not path.is_file():
-        return
+        return GenerationConfig.from_model_config(config)
     try:
         options = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(options, dict):
         raise CheckpointError(f"{path} holds no JSON object: remove it or save the model again")
+    try:
+        return GenerationConfig.from_pretrained(files.directory)
+    except Exception as error:  # a value of another type than wanted ends in any builtin error
+        raise CheckpointError(f"{path} cannot be read by transformers: {_brief(error)}") from error
 
 
 def _load_extractor(files: CheckpointFiles) -> Wav2Vec2FeatureExtractor:

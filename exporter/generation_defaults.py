@@ -87,21 +87,26 @@ def generation_defaults(
         UnsupportedModelError: options that are neither; each is listed by name and value.
         CheckpointError: a supported option has a value that cannot be valid.
     """
-    stored = {name: value for name, value in generation_config.to_dict().items() if name not in ignored}
-    reasons = [
-        f"generation option {name}={value!r} is not supported; remove it from generation_config.json, or "
-        f"leave it out with --ignore-generation-option {name} (results may then differ from eager PyTorch)"
-        for name, value in sorted(stored.items())
-        if not is_harmless(name, value)
-    ]
+    reasons = unsupported_options(generation_config, ignored)
     if reasons:
         raise UnsupportedModelError(source, reasons)
+    stored = {name: value for name, value in generation_config.to_dict().items() if name not in ignored}
     try:
         return GenerationOptions.from_dict(
             {name: value for name, value in stored.items() if name in SUPPORTED and value is not None}
         )
     except OptionError as error:
         raise CheckpointError(f"{source}: generation_config.json: {error}") from error
+
+
+def unsupported_options(generation_config: Any, ignored: Collection[str]) -> list[str]:
+    """One reason against exporting per option that is neither neutral nor supported, by name and value."""
+    return [
+        f"generation option {name}={value!r} is not supported; remove it from generation_config.json, or "
+        f"leave it out with --ignore-generation-option {name} (results may then differ from eager PyTorch)"
+        for name, value in sorted(generation_config.to_dict().items())
+        if name not in ignored and not is_harmless(name, value)
+    ]
 
 
 def is_harmless(name: str, value: Any) -> bool:

@@ -82,7 +82,10 @@ def export_checkpoint(
     check_target(options.output, force=options.force)
     clock = StageClock(on_stage)
     clock.begin("load checkpoint")
-    checkpoint = load_checkpoint(locate_checkpoint(source, options.revision))
+    checkpoint = load_checkpoint(
+        locate_checkpoint(source, options.revision),
+        ignored_generation_options=options.ignored_generation_options,
+    )
     defaults = _defaults(checkpoint, options)
     with bundle_directory(options.output, force=options.force) as directory:
         findings = _write_files(checkpoint, options, defaults, directory, clock)

@@ -379,6 +379,27 @@ def test_malformed_generation_options_are_not_passed_over(checkpoint: Path, text
     assert refusal(checkpoint).startswith(f"/generation_config.json{expected}")
 
 
+def test_generation_options_are_refused_with_the_configurations_reasons_before_the_weights(
+    checkpoint: Path,
+) -> None:
+    change_json(
+        checkpoint / "generation_config.json", lambda options: options.update(do_sample=True, max_time=3.0)
+    )
+    change_json(
+        checkpoint / "config.json", lambda config: config["decoder"].update(add_cross_attention=False)
+    )
+    (checkpoint / WEIGHTS).write_bytes(b"never read")
+
+    with pytest.raises(UnsupportedModelError) as caught:
+        load_checkpoint(locate_checkpoint(str(checkpoint)), ignored_generation_options=["max_time"])
+
+    assert len(caught.value.reasons) == 2
+    assert caught.value.reasons[0].startswith("the decoder has no cross-attention")
+    assert caught.value.reasons[1].startswith(
+        "generation option do_sample=True is not supported; remove it from"
+    )
+
+
 def test_generation_options_may_be_absent(checkpoint: Path) -> None:
     (checkpoint / "generation_config.json").unlink()
     assert load(checkpoint).model.generation_config.decoder_start_token_id == 2
