@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from s2t_runtime import SpeechToText
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "examples" / "digits"
@@ -63,6 +70,23 @@ def digits_bundle(once: Callable[[str, Callable[[Path], None]], Path], digits_ch
         export_checkpoint(str(digits_checkpoint), ExportOptions(output=path))
 
     return once("digits-bundle", make)
+
+
+@pytest.fixture(scope="module")
+def model(digits_bundle: Path) -> Iterator[SpeechToText]:
+    """The example bundle, loaded."""
+    import s2t_runtime
+
+    with s2t_runtime.load(digits_bundle, threads=1) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def waveforms() -> list[NDArray[np.float32]]:
+    """A few real and stand-in utterances."""
+    from digits_audio import usual_batches
+
+    return [waveform for batch in usual_batches() for waveform in batch.waveforms]
 
 
 @pytest.fixture(scope="session")

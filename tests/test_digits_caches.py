@@ -8,22 +8,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from digits_audio import usual_batches
 from digits_cases import RATE, Waveform
 
-import s2t_runtime
 from s2t_runtime import SpeechToText
 from s2t_runtime.session_onnxruntime import DecoderState
-
-
-@pytest.fixture(scope="module")
-def model(digits_bundle: Path) -> SpeechToText:
-    return s2t_runtime.load(digits_bundle, threads=1)
-
-
-@pytest.fixture(scope="module")
-def waveforms() -> list[Waveform]:
-    return [waveform for batch in usual_batches() for waveform in batch.waveforms]
 
 
 def _first_step_feeds(model: SpeechToText, several: list[Waveform], prompt: np.ndarray) -> dict[str, Any]:

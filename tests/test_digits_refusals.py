@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from digits_audio import usual_batches
 from digits_cases import RATE, Waveform
 
-import s2t_runtime
 from exporter.probe_audio import probe_utterance
 from s2t_runtime import AudioError, OptionError, SpeechToText
-
-
-@pytest.fixture(scope="module")
-def model(digits_bundle: Path) -> SpeechToText:
-    return s2t_runtime.load(digits_bundle, threads=1)
-
-
-@pytest.fixture(scope="module")
-def waveforms() -> list[Waveform]:
-    return [waveform for batch in usual_batches() for waveform in batch.waveforms]
 
 
 def _silence(samples: int) -> Waveform:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from digits_audio import usual_batches
 from digits_cases import RATE, Waveform, recorded_steps
 
 import s2t_runtime
@@ -19,16 +18,6 @@ from exporter.probe_audio import probe_utterance
 from s2t_runtime import ClosedError, Result, SpeechToText
 
 BEAMS: dict[str, Any] = {"num_beams": 5, "num_return_sequences": 5, "max_new_tokens": 24}
-
-
-@pytest.fixture(scope="module")
-def model(digits_bundle: Path) -> SpeechToText:
-    return s2t_runtime.load(digits_bundle, threads=1)
-
-
-@pytest.fixture(scope="module")
-def waveforms() -> list[Waveform]:
-    return [waveform for batch in usual_batches() for waveform in batch.waveforms]
 
 
 def _found(result: Result) -> list[tuple[tuple[int, ...], float]]:

@@ -25,14 +25,6 @@ FAMILIES = ("mbart", "bart", "bert", "gpt2")
 CASE = Case(batch=3, prompt=3, beams=(4, 4, 5, 3))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def differences(name: str, case: Case = CASE) -> dict[str, float]:
     with torch_decoder_graphs(tiny_decoder(name)) as (first_step, with_past):
         return compare_decoder(tiny_decoder(name), first_step, with_past, case)

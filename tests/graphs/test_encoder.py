@@ -45,14 +45,6 @@ BATCHES: dict[str, list[Waveform]] = {
 MASKED = PAIRS[1]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_the_pairs_extract_features_in_every_way() -> None:
     ways = {(p.return_attention_mask, p.do_normalize, p.padding_value) for p in PAIRS}
     assert ways == {(False, True, 0.0), (True, True, 0.0), (True, False, 0.0), (True, True, 0.25)}

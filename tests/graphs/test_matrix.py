@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models
-import torch
 from graph_comparison import CASES, TOLERANCE, Run, compare_decoder, compare_encoder, utterances
 from tiny_models import DECODERS, ENCODERS, PAIRS, Once, Pair
 
@@ -42,14 +41,6 @@ DECODER_NAMES = [
     *PRODUCT_DECODERS,
     *(pytest.param(name, marks=pytest.mark.broad) for name in DECODERS if name not in PRODUCT_DECODERS),
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def runners(directory: Path) -> tuple[Run, Run]:

@@ -1,0 +1,106 @@
+"""Errors of the export's inner stages, which a sound checkpoint never meets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from exporter import parity, pipeline
+from exporter.audio_limits import min_samples
+from exporter.checkpoint import load_checkpoint
+from exporter.errors import CheckpointError, GraphError, ParityError, UnsupportedModelError
+from exporter.graph_exports import GraphExport
+from exporter.hub import locate_checkpoint
+from exporter.onnx_export import onnx_from_graph
+from exporter.onnx_session import GraphRunner
+from exporter.options import ExportOptions
+from exporter.parity_report import ParityReport
+from graphs import DecoderGeometry, GraphSignature
+
+
+def export_of(module: torch.nn.Module) -> GraphExport:
+    return GraphExport(GraphSignature("encoder", (), ()), module, (torch.ones(3),), {"values": {}})
+
+
+class DataDependent(torch.nn.Module):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values if values.sum() > 0 else -values
+
+
+def test_a_module_that_cannot_be_traced() -> None:
+    with pytest.raises(GraphError, match=r"^torch\.onnx\.export cannot translate the encoder graph: "):
+        onnx_from_graph(export_of(DataDependent()))
+
+
+def test_an_export_that_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: None)
+    with pytest.raises(GraphError, match=r"^torch\.onnx\.export returned nothing for the encoder graph$"):
+        onnx_from_graph(export_of(DataDependent()))
+
+
+def test_graphs_that_onnx_runtime_cannot_load(tmp_path: Path) -> None:
+    (tmp_path / "encoder.onnx").write_bytes(b"no graph")
+    with pytest.raises(GraphError, match=r"^ONNX Runtime cannot load encoder\.onnx: "):
+        GraphRunner(tmp_path / "encoder.onnx")
+
+
+def test_graphs_that_onnx_runtime_cannot_run(digits_bundle: Path) -> None:
+    import numpy as np
+
+    feeds = {"audio": np.zeros((1, 1), dtype=np.float32), "audio_lengths": np.array([1])}
+    message = "ONNX Runtime failed in encoder.onnx on audio [1, 1], audio_lengths [1]: "
+    with pytest.raises(GraphError, match=f"^{re.escape(message)}"):
+        GraphRunner(digits_bundle / "fp32" / "encoder.onnx").run(feeds)
+
+
+def test_an_encoder_that_never_gives_a_frame() -> None:
+    encoder = SimpleNamespace(_get_feat_extract_output_lengths=torch.zeros_like)
+    checkpoint: Any = SimpleNamespace(
+        model=SimpleNamespace(encoder=encoder), features=SimpleNamespace(sampling_rate=100)
+    )
+    message = "the encoder gives no frame for 10 s of audio: check conv_kernel and conv_stride"
+    with pytest.raises(CheckpointError, match=f"^{message}$"):
+        min_samples(checkpoint)
+
+
+def test_another_models_checkpoint(digits_bundle: Path) -> None:
+    import s2t_runtime
+
+    with s2t_runtime.load(digits_bundle, threads=1) as model:
+        message = (
+            "the checkpoint's decoder (layers, heads, head_dim, vocabulary) is (1, 2, 3, 4), the bundle's "
+            "(3, 4, 40, 400): give the checkpoint that the bundle was exported from"
+        )
+        with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
+            parity._check_same_model(model, DecoderGeometry(1, 2, 3, 4, None))
+
+
+def test_too_many_ties_write_no_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Undecided(ParityReport):
+        @property
+        def passed(self) -> bool:
+            return False
+
+    monkeypatch.setattr(pipeline, "check_parity", lambda *_, **__: Undecided("fp32", "cpu", {}, (), ()))
+    message = (
+        "the exported graphs do not decode as eager PyTorch does, so no bundle was written (--no-check "
+        "writes it all the same): too many ties"
+    )
+    with pytest.raises(ParityError, match=f"^{re.escape(message)}$"):
+        pipeline._prove(SimpleNamespace(), ExportOptions(output=tmp_path / "bundle"), tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_tokenizer_without_a_file_form(digits_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        is_fast = False
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *_, **__: Slow())
+    with pytest.raises(UnsupportedModelError) as caught:
+        load_checkpoint(locate_checkpoint(str(digits_checkpoint)))
+    assert caught.value.reasons == ("Slow has no tokenizer.json form, which bundles need for text",)
