@@ -80,22 +80,25 @@ def test_hardly_any_ties(spoken: Sweeps) -> None:
     assert sum(tally.ties for tally in tallies) <= MAX_TIES_SHARE * hypotheses
 
 
-def _assert_bites(sweeps: Sweeps, *, least: float) -> None:
+def _assert_bites(sweeps: Sweeps, *, least: float, least_at_once: float) -> None:
     traits = [traits for width in BEAM_WIDTHS for traits in sweeps.at(width).traits]
     shares = {
         field.name: float(np.mean([getattr(one, field.name) for one in traits]))
         for field in dataclasses.fields(Traits)
     }
-    shares["all three"] = float(np.mean([all(dataclasses.astuple(one)) for one in traits]))
+    at_once = float(np.mean([all(dataclasses.astuple(one)) for one in traits]))
     assert min(shares.values()) >= least, shares
+    assert at_once >= least_at_once, at_once
 
 
 def test_a_third_of_the_spoken_cases_need_a_beam_search(spoken: Sweeps) -> None:
-    _assert_bites(spoken, least=1 / 3)
+    # All three at once depends on how sure of itself the checkpoint is.
+    _assert_bites(spoken, least=1 / 3, least_at_once=1 / 4)
 
 
 def test_some_of_the_carried_cases_need_a_beam_search(carried: Sweeps) -> None:
-    _assert_bites(carried, least=1 / 5)  # so few that the share is left to chance
+    # So few that the shares are left to chance.
+    _assert_bites(carried, least=1 / 5, least_at_once=1 / 10)
 
 
 def test_only_hypotheses_that_eager_holds_equal_are_ties(probes: Sweeps) -> None:
