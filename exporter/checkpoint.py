@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    AutoFeatureExtractor,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedTokenizerBase,
     SpeechEncoderDecoderConfig,
@@ -20,7 +17,8 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
-from exporter.errors import CheckpointError, UnsupportedModelError
+from exporter.companions import feature_settings, load_extractor, load_tokenizer
+from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
 from exporter.generation_defaults import unsupported_options
 from exporter.hub import CheckpointFiles
 from graphs.features import WaveformSettings
@@ -39,7 +37,6 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_BRIEF_LENGTH = 300
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,7 @@ class Checkpoint:
     @property
     def features(self) -> WaveformSettings:
         """What the encoder graph does of the extractor's work."""
-        return WaveformSettings(
-            sampling_rate=int(self.extractor.sampling_rate),
-            do_normalize=bool(self.extractor.do_normalize),
-            padding_value=float(self.extractor.padding_value),
-            masks_padding=bool(self.extractor.return_attention_mask),
-        )
+        return feature_settings(self.extractor)
 
 
 def read_config(files: CheckpointFiles) -> SpeechEncoderDecoderConfig:
@@ -95,7 +87,7 @@ def read_config(files: CheckpointFiles) -> SpeechEncoderDecoderConfig:
     try:
         return SpeechEncoderDecoderConfig.from_pretrained(files.directory)
     except Exception as error:  # transformers' strict configurations raise types of their own
-        raise CheckpointError(f"{path} cannot be read by transformers: {_brief(error)}") from error
+        raise CheckpointError(f"{path} cannot be read by transformers: {brief_error(error)}") from error
 
 
 def load_checkpoint(
@@ -123,8 +115,8 @@ def load_checkpoint(
     missing = _missing_files(files.directory)
     if missing:
         raise CheckpointError(f"{files.source} is incomplete: " + "; ".join(missing))
-    extractor = _load_extractor(files)
-    return Checkpoint(files, _load_model(files), _load_tokenizer(files), extractor)
+    extractor = load_extractor(files)
+    return Checkpoint(files, _load_model(files), load_tokenizer(files), extractor)
 
 
 def _missing_files(directory: Path) -> list[str]:
@@ -160,50 +152,7 @@ def _read_generation_config(files: CheckpointFiles, config: SpeechEncoderDecoder
     try:
         return GenerationConfig.from_pretrained(files.directory)
     except Exception as error:  # a value of another type than wanted ends in any builtin error
-        raise CheckpointError(f"{path} cannot be read by transformers: {_brief(error)}") from error
-
-
-def _load_extractor(files: CheckpointFiles) -> Wav2Vec2FeatureExtractor:
-    try:
-        extractor = AutoFeatureExtractor.from_pretrained(files.directory, trust_remote_code=False)
-    except Exception as error:  # JSON of another form than wanted ends in any builtin error
-        raise CheckpointError(
-            f"{files.source}: the feature extractor cannot be read: {_brief(error)}"
-        ) from error
-    if type(extractor) is not Wav2Vec2FeatureExtractor:
-        raise UnsupportedModelError(
-            files.source,
-            [
-                f"feature extractor {type(extractor).__name__} is not supported yet; supported: "
-                "Wav2Vec2FeatureExtractor (raw samples)"
-            ],
-        )
-    if extractor.padding_side != "right":
-        raise UnsupportedModelError(
-            files.source,
-            [
-                f"the feature extractor pads on the {extractor.padding_side}; only padding on the right is supported"
-            ],
-        )
-    rate = extractor.sampling_rate
-    if type(rate) is not int or rate < 1:
-        raise CheckpointError(
-            f"{files.source}: preprocessor_config.json has sampling_rate {rate!r}; wanted samples per second"
-        )
-    return extractor
-
-
-def _load_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(files.directory, trust_remote_code=False)
-    except Exception as error:  # the Rust tokenizers library raises bare Exception on a malformed file
-        raise CheckpointError(f"{files.source}: the tokenizer cannot be read: {_brief(error)}") from error
-    if not tokenizer.is_fast:
-        raise UnsupportedModelError(
-            files.source,
-            [f"{type(tokenizer).__name__} has no tokenizer.json form, which bundles need for text"],
-        )
-    return tokenizer
+        raise CheckpointError(f"{path} cannot be read by transformers: {brief_error(error)}") from error
 
 
 def _load_model(files: CheckpointFiles) -> Any:
@@ -218,7 +167,9 @@ def _load_model(files: CheckpointFiles) -> Any:
             ignore_mismatched_sizes=True,
         )
     except Exception as error:  # safetensors, pickle and transformers each raise types of their own
-        raise CheckpointError(f"{files.source}: the weights cannot be loaded: {_brief(error)}") from error
+        raise CheckpointError(
+            f"{files.source}: the weights cannot be loaded: {brief_error(error)}"
+        ) from error
     model, info = loaded
     problems = _weight_problems(info)
     if problems:
@@ -227,19 +178,6 @@ def _load_model(files: CheckpointFiles) -> Any:
             "with random numbers: " + "; ".join(problems)
         )
     return model.eval()
-
-
-def _brief(error: Exception) -> str:
-    """One line of a foreign error's text, which may run to pages."""
-    if type(error).__name__ == "UnpicklingError":
-        # torch's own text advises to load such a file with its code executed.
-        return (
-            "pytorch_model.bin is no PyTorch file, or it holds more than tensors and would execute code: "
-            "have it saved as model.safetensors"
-        )
-    # A missing key's text is the key alone, and other builtin errors say as little.
-    kind = f"{type(error).__name__}: " if isinstance(error, KeyError | AttributeError | TypeError) else ""
-    return textwrap.shorten(f"{kind}{error}", _BRIEF_LENGTH, placeholder=" ...")
 
 
 def _weight_problems(info: dict[str, Any]) -> list[str]:

@@ -11,9 +11,12 @@ S2TError
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from s2t_runtime.errors import S2TError
+
+_BRIEF_LENGTH = 300
 
 
 class ExportError(S2TError):
@@ -43,3 +46,16 @@ class GraphError(ExportError, ValueError):
 
 class ParityError(ExportError, ValueError):
     """The bundle's results differ from eager PyTorch beyond tolerance."""
+
+
+def brief_error(error: Exception) -> str:
+    """One line of a foreign error's text, which may run to pages."""
+    if type(error).__name__ == "UnpicklingError":
+        # torch's own text advises to load such a file with its code executed.
+        return (
+            "pytorch_model.bin is no PyTorch file, or it holds more than tensors and would execute code: "
+            "have it saved as model.safetensors"
+        )
+    # A missing key's text is the key alone, and other builtin errors say as little.
+    kind = f"{type(error).__name__}: " if isinstance(error, KeyError | AttributeError | TypeError) else ""
+    return textwrap.shorten(f"{kind}{error}", _BRIEF_LENGTH, placeholder=" ...")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tiny_models import SAMPLING_RATE, VOCAB
+from tiny_decoders import VOCAB
+from tiny_encoders import SAMPLING_RATE
 
 from exporter.eager_reference import EagerReference
 from exporter.probe_audio import probe_utterance

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tiny_models
 import torch
-from tiny_models import MIN_SAMPLES
+from tiny_encoders import MIN_SAMPLES
 from transformers import Wav2Vec2FeatureExtractor
 
 from exporter import audio_limits

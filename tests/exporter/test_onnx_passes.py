@@ -13,6 +13,7 @@ import onnxruntime as ort
 import pytest
 import tiny_models
 from onnx import TensorProto, helper, numpy_helper
+from tiny_decoders import tiny_decoder
 from tiny_models import PAIRS, Once
 
 from exporter.checkpoint import load_checkpoint
@@ -221,7 +222,7 @@ def projects_encoder_states(path: str) -> bool:
 
 @pytest.mark.parametrize("name", [pair.decoder for pair in PAIRS])
 def test_tiny_weight_files_hold_no_parameter_twice(once: Once, name: str) -> None:
-    directory, decoder = tiny_models.decoder_graphs(once, name), tiny_models.tiny_decoder(name)
+    directory, decoder = tiny_models.decoder_graphs(once, name), tiny_decoder(name)
     files = [external(directory / file) for file in DECODER_FILES]
     held = sum(length for _, _, length in {place for file in files for place in file.values()})
     # Embeddings this small are folded into a transposed copy for the vocabulary product.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from graph_comparison import CASES, TOLERANCE, Case, compare_decoder, torch_decoder_graphs
-from tiny_models import DECODER_HIDDEN, DECODERS, MAX_POSITIONS, VOCAB, tiny_decoder
+from tiny_decoders import DECODER_HIDDEN, DECODERS, MAX_POSITIONS, VOCAB, tiny_decoder
 from transformers.masking_utils import AttentionMaskInterface
 
 import graphs.attention

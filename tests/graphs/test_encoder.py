@@ -10,7 +10,8 @@ import tiny_models
 import torch
 from graph_comparison import TOLERANCE, compare_encoder, torch_encoder_graph, utterances
 from numpy.typing import NDArray
-from tiny_models import ENCODERS, MIN_SAMPLES, PAIRS, Once, Pair, tiny_encoder
+from tiny_encoders import ENCODERS, MIN_SAMPLES, tiny_encoder
+from tiny_models import PAIRS, Once, Pair
 from torch import Tensor
 
 import graphs.encoder

@@ -9,7 +9,7 @@ import pytest
 import torch
 from graph_comparison import utterances
 from numpy.typing import NDArray
-from tiny_models import SAMPLING_RATE
+from tiny_encoders import SAMPLING_RATE
 from torch import Tensor
 from transformers import Wav2Vec2FeatureExtractor
 

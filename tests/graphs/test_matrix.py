@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import tiny_models
 from graph_comparison import CASES, TOLERANCE, Run, compare_decoder, compare_encoder, utterances
-from tiny_models import DECODERS, ENCODERS, PAIRS, Once, Pair
+from tiny_decoders import DECODERS, ENDS, tiny_decoder
+from tiny_encoders import ENCODERS, SAMPLING_RATE
+from tiny_models import PAIRS, Once, Pair
 
 import s2t_runtime
 from exporter.eager_reference import EagerHypotheses, EagerReference
@@ -66,7 +68,7 @@ def test_the_default_pairs_cover_the_matrix() -> None:
 def test_decoder_graphs_equal_eager(once: Once, name: str) -> None:
     first_step, with_past = runners(tiny_models.decoder_graphs(once, name))
     for seed, (title, case) in enumerate(CASES.items()):
-        found = compare_decoder(tiny_models.tiny_decoder(name), first_step, with_past, case, seed)
+        found = compare_decoder(tiny_decoder(name), first_step, with_past, case, seed)
         assert max(found.values()) < TOLERANCE, (title, found)
 
 
@@ -97,7 +99,7 @@ def _swapped_layers(run: Run) -> Run:
 @pytest.mark.parametrize("name", PRODUCT_DECODERS)
 def test_the_comparison_sees_bugs(once: Once, name: str, bug: Callable[[Run], Run]) -> None:
     first_step, with_past = runners(tiny_models.decoder_graphs(once, name))
-    found = compare_decoder(tiny_models.tiny_decoder(name), first_step, bug(with_past), CASES["batch-beams"])
+    found = compare_decoder(tiny_decoder(name), first_step, bug(with_past), CASES["batch-beams"])
     assert found["logits"] > 1e-2, found
 
 
@@ -123,10 +125,8 @@ def test_whole_decodings_equal_generate(once: Once, pair: Pair, beams: int) -> N
     spoken = utterances(*SPOKEN, seed=40)
     expected = [reference.generate([samples], **options)[0] for samples in spoken]
     with s2t_runtime.load(tiny_models.bundle(once, pair), threads=1) as model:
-        alone = [
-            model.generate(samples, sampling_rate=tiny_models.SAMPLING_RATE, **options) for samples in spoken
-        ]
-        together = model.generate(spoken, sampling_rate=tiny_models.SAMPLING_RATE, **options)
+        alone = [model.generate(samples, sampling_rate=SAMPLING_RATE, **options) for samples in spoken]
+        together = model.generate(spoken, sampling_rate=SAMPLING_RATE, **options)
     for wanted, single, batched in zip(expected, alone, together, strict=True):
         _assert_same(single, wanted)
         # Batches give what each utterance gives alone, whatever padding would do to this encoder.
@@ -147,7 +147,7 @@ def test_the_decodings_are_no_easy_prey(once: Once) -> None:
         for samples in utterances(*SPOKEN, seed=40):
             greedy.append(reference.generate([samples], num_beams=1, **OPTIONS)[0].tokens[0])
             beams.append(reference.generate([samples], num_beams=3, **OPTIONS)[0].tokens[0])
-    ended = [tokens[-1] in tiny_models.ENDS for tokens in beams]
+    ended = [tokens[-1] in ENDS for tokens in beams]
     assert any(ended)
     assert not all(ended)
     assert len(set(beams)) > len(beams) / 2
