@@ -13,7 +13,7 @@ from s2t_runtime import Result
 
 WIDTHS = (1, 2, 4, 5)
 BEAM_WIDTHS = WIDTHS[1:]
-PENALTIES = (1.0, 4.0, 0.0)
+PENALTIES = (1.0, 2.0, 0.8)
 STOPPINGS = (False, True, "never")
 
 

@@ -42,6 +42,23 @@ class Utterance:
         return int("".join(map(str, self.digits)))
 
 
+@dataclass(frozen=True)
+class Variation:
+    """How training utterances differ from the recordings they are made of."""
+
+    speed: float
+    """Up to this share faster or slower, pitch included."""
+    long_pause_share: float
+    """Share of utterances with pauses of up to ``long_pause_s`` between digits."""
+    long_pause_s: float
+    room_tone: bool
+    """Whether pauses sound like a quiet room, or are digital silence."""
+    noise_share: float
+    """Share of utterances with white noise."""
+    noise_snr_db: tuple[float, float]
+    """Least and largest ratio of signal to noise."""
+
+
 def words(number: int, language: str) -> str:
     """The number in words, e.g. ``words(427, "de") == "vierhundertsiebenundzwanzig"``."""
     return str(num2words(number, lang=language))
@@ -82,16 +99,23 @@ class Recordings:
             )
         return cls(takes)
 
-    def speak(self, digits: tuple[int, ...], rng: np.random.Generator, *, vary: bool) -> Utterance:
-        """Join one speaker's takes with short silences; ``vary`` adds speed changes and long pauses."""
+    def speak(
+        self, digits: tuple[int, ...], rng: np.random.Generator, variation: Variation | None = None
+    ) -> Utterance:
+        """Join one speaker's takes with short pauses; without a variation in a quiet room, otherwise as they were."""
         takes = self.takes[self.speakers[rng.integers(len(self.speakers))]]
-        speed = float(rng.uniform(0.85, 1.15)) if vary else 1.0
-        longest_pause_s = 0.7 if vary and rng.random() < 0.2 else 0.2
+        speed, longest_pause_s = 1.0, 0.2
+        if variation is not None:
+            speed = float(rng.uniform(1 - variation.speed, 1 + variation.speed))
+            if rng.random() < variation.long_pause_share:
+                longest_pause_s = variation.long_pause_s
         parts = [silence(rng, 0.3)]
         for digit in digits:
             take = takes[digit][rng.integers(len(takes[digit]))]
             parts += [change_speed(take, speed), silence(rng, longest_pause_s)]
-        return Utterance(np.concatenate(parts), digits)
+        audio = np.concatenate(parts)
+        room_tone = variation is None or variation.room_tone
+        return Utterance(add_room_tone(audio, rng) if room_tone else audio, digits)
 
 
 def silence(rng: np.random.Generator, longest_s: float) -> Waveform:
@@ -112,11 +136,20 @@ def add_noise(audio: Waveform, rng: np.random.Generator, snr_db: float) -> Wavef
     return audio + rng.normal(0.0, np.sqrt(power), len(audio)).astype(np.float32)
 
 
-def disturb(utterance: Utterance, rng: np.random.Generator) -> Utterance:
-    """Vary the gain by 12 dB either way and, half of the time, add noise at 15 to 35 dB."""
+def add_room_tone(audio: Waveform, rng: np.random.Generator) -> Waveform:
+    """Add the noise of a quiet room, 35 to 45 dB below the speech.
+
+    Takes joined with zeros have pauses of digital silence, which no microphone gives. The encoder normalises
+    every frame, so such frames show nothing but the resampler's rounding errors, at full scale.
+    """
+    return add_noise(audio, rng, float(rng.uniform(35, 45)))
+
+
+def disturb(utterance: Utterance, rng: np.random.Generator, variation: Variation) -> Utterance:
+    """Vary the gain by 12 dB either way and add noise to the variation's share of utterances."""
     audio = utterance.audio * np.float32(10 ** (rng.uniform(-12, 12) / 20))
-    if rng.random() < 0.5:
-        audio = add_noise(audio, rng, float(rng.uniform(15, 35)))
+    if rng.random() < variation.noise_share:
+        audio = add_noise(audio, rng, float(rng.uniform(*variation.noise_snr_db)))
     return Utterance(audio, utterance.digits)
 
 
@@ -135,9 +168,9 @@ def synthesise(
     return Utterance(read_waveform(io.BytesIO(spoken)), digits)
 
 
-def synthesise_randomly(count: int, rng: np.random.Generator) -> list[Utterance]:
-    """Random numbers in random voices, speeds, pitches and gaps."""
-    return [
+def synthesise_randomly(count: int, rng: np.random.Generator, *, room_tone: bool) -> list[Utterance]:
+    """Random numbers in random voices, speeds, pitches and gaps; with ``room_tone`` in a quiet room."""
+    spoken = [
         synthesise(
             draw_digits(rng),
             voice=str(rng.choice(ESPEAK_VOICES)) + str(rng.choice(ESPEAK_VARIANTS)),
@@ -147,10 +180,11 @@ def synthesise_randomly(count: int, rng: np.random.Generator) -> list[Utterance]
         )
         for _ in range(count)
     ]
+    return [Utterance(add_room_tone(one.audio, rng), one.digits) for one in spoken] if room_tone else spoken
 
 
 def test_utterances(directory: Path, *, count: int = 240, seed: int = 7) -> list[Utterance]:
-    """The evaluation set: test-split takes joined with short silences, as recorded otherwise."""
+    """The evaluation set: test-split takes joined with short pauses in a quiet room, as recorded otherwise."""
     rng = np.random.default_rng(seed)
     recordings = Recordings.read(directory, test=True)
-    return [recordings.speak(draw_digits(rng), rng, vary=False) for _ in range(count)]
+    return [recordings.speak(draw_digits(rng), rng) for _ in range(count)]

@@ -76,7 +76,10 @@ def main(*, recordings: Path, checkpoint: Path, count: int, voices: bool) -> Non
         rng = np.random.default_rng(11)
         noisy = [Utterance(add_noise(one.audio, rng, 20.0), one.digits) for one in utterances]
         show("test split with noise at 20 dB", exactly_right(checkpoint, noisy))
-        show("espeak-ng voices", exactly_right(checkpoint, synthesise_randomly(count // 2, rng)))
+        show(
+            "espeak-ng voices",
+            exactly_right(checkpoint, synthesise_randomly(count // 2, rng, room_tone=True)),
+        )
 
 
 if __name__ == "__main__":
