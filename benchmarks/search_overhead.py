@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import click
 import numpy as np
 
-from s2t_runtime.options import GenerationOptions, plan_search
+from s2t_runtime.options import GenerationOptions
+from s2t_runtime.plan import plan_search
 from s2t_runtime.search import search
 from s2t_runtime.session import Candidates, Int64
 

@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from exporter.errors import OutputError
 from s2t_runtime.bundle import MANIFEST_NAME, sha256_of
@@ -22,21 +23,34 @@ _REPLACED = ".replaced-"
 def bundle_directory(target: Path, *, force: bool) -> Iterator[Path]:
     """A temporary directory beside ``target``, renamed into its place when the block succeeds.
 
-    A reader never sees half a bundle: a killed export leaves ``target`` untouched (the temporary
-    directory's name says what it is). With ``force`` the old bundle is moved aside, the new one into
-    place, and only then is the old one deleted; a kill in between leaves the old bundle whole at
-    ``NAME.replaced-*`` beside the target.
+    A reader never sees half a bundle: a killed export leaves ``target`` untouched, and beside it a
+    directory whose name says what it is and which does not open, for want of a manifest. With ``force`` the
+    old bundle is moved aside, the new one into place, and only then is the old one deleted; a kill in
+    between leaves the old bundle whole at ``NAME.replaced-*`` beside the target. A failure leaves nothing,
+    directories above the target included.
 
     Raises:
         OutputError: the target exists and ``force`` is not given, or cannot be written (disk full).
     """
     target = target.resolve()  # a link stays: what it points to is replaced
     check_target(target, force=force)
+    made = [parent for parent in target.parents if not parent.exists()]
+    try:
+        yield from _written(_working_directory(target), target, force=force)
+    finally:
+        if not target.exists():
+            _remove_empty(made)
+
+
+def _working_directory(target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        working = Path(tempfile.mkdtemp(prefix=f"{target.name}{_UNFINISHED}", dir=target.parent))
+        return Path(tempfile.mkdtemp(prefix=f"{target.name}{_UNFINISHED}", dir=target.parent))
     except OSError as error:
         raise OutputError(f"{target.parent} cannot be written: {error.strerror or error}") from error
+
+
+def _written(working: Path, target: Path, *, force: bool) -> Iterator[Path]:
     try:
         yield working
         # mkdtemp makes it private; a bundle is to be readable like any other output.
@@ -48,6 +62,13 @@ def bundle_directory(target: Path, *, force: bool) -> Iterator[Path]:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(working, ignore_errors=True)
+
+
+def _remove_empty(directories: list[Path]) -> None:
+    """Delete directories, innermost first, that were made for a target which did not come about."""
+    for directory in directories:
+        with contextlib.suppress(OSError):  # not empty: somebody else uses it by now
+            directory.rmdir()
 
 
 def check_target(target: Path, *, force: bool) -> None:
@@ -112,12 +133,18 @@ def _umask() -> int:
     return current
 
 
-def describe_files(directory: Path) -> dict[str, FileInfo]:
-    """Size and SHA-256 of every file below ``directory`` but the manifest, by relative POSIX path."""
+def describe_files(
+    directory: Path, known: Mapping[str, FileInfo] = MappingProxyType({})
+) -> dict[str, FileInfo]:
+    """Size and SHA-256 of every file below ``directory`` but the manifest, by relative POSIX path.
+
+    ``known`` holds files that need no second reading, of gigabytes perhaps.
+    """
     paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
+    named = {path.relative_to(directory).as_posix(): path for path in paths}
     return {
-        path.relative_to(directory).as_posix(): FileInfo(path.stat().st_size, sha256_of(path))
-        for path in paths
+        name: known.get(name) or FileInfo(path.stat().st_size, sha256_of(path))
+        for name, path in named.items()
     }
 
 

@@ -1,42 +1,33 @@
-"""Loads a checkpoint completely, or says everything that is wrong with it."""
+"""Loads a saved checkpoint completely, or says everything that is wrong with it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import (
-    GenerationConfig,
-    PreTrainedTokenizerBase,
-    SpeechEncoderDecoderConfig,
-    SpeechEncoderDecoderModel,
-    Wav2Vec2FeatureExtractor,
-)
+from transformers import PreTrainedTokenizerBase, SpeechEncoderDecoderModel
 
 from exporter.companions import feature_settings, load_extractor, load_tokenizer
-from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
-from exporter.generation_defaults import unsupported_options
-from exporter.hub import CheckpointFiles
-from graphs.features import WaveformSettings
-from graphs.support import reasons_against
+from exporter.configuration import read_config
+from exporter.errors import CheckpointError
+from exporter.hub import WEIGHT_FILES, CheckpointFiles, OnStage, fetch_weights
+from exporter.origin import Origin
+from exporter.weights import load_weights
 
 TOKENIZER_FILES = (
     "tokenizer.json",
     "sentencepiece.bpe.model",
+    "sentencepiece.model",
     "spiece.model",
+    "tokenizer.model",
     "vocab.json",
     "vocab.txt",
 )
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
+READING = "read configuration"
+LOADING = "load checkpoint"
 
 
 @dataclass(frozen=True)
@@ -44,150 +35,75 @@ class Checkpoint:
     """Everything that an export reads: the model in evaluation mode (float32), and its two companions."""
 
     files: CheckpointFiles
+    """What messages call it; the tokenizer and the languages are found by these files."""
     model: Any
     """A SpeechEncoderDecoderModel; transformers annotates its attributes too loosely to check them."""
     tokenizer: PreTrainedTokenizerBase
-    extractor: Wav2Vec2FeatureExtractor
+    extractor: Any
+    origin: Origin
 
     @property
-    def features(self) -> WaveformSettings:
+    def features(self) -> Any:
         """What the encoder graph does of the extractor's work."""
         return feature_settings(self.extractor)
 
 
-def read_config(files: CheckpointFiles) -> SpeechEncoderDecoderConfig:
-    """Read config.json, and refuse what is not a speech encoder-decoder.
-
-    Raises:
-        CheckpointError: config.json is missing or unreadable.
-        UnsupportedModelError: another model class.
-    """
-    path = files.directory / "config.json"
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{files.source} has no config.json: give a directory written by save_pretrained()"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    model_type = raw.get("model_type") if isinstance(raw, dict) else None
-    if model_type != "speech-encoder-decoder":
-        raise UnsupportedModelError(
-            files.source,
-            [
-                f"config.json has model_type {model_type!r}; export-s2t takes 'speech-encoder-decoder' "
-                "(SpeechEncoderDecoderModel)"
-            ],
-        )
-    absent = [part for part in ("encoder", "decoder") if not isinstance(raw.get(part), dict)]
-    if absent:
-        # transformers would put default configurations in their place.
-        raise CheckpointError(f"{path} describes no {' and no '.join(absent)}: save the model again")
-    try:
-        return SpeechEncoderDecoderConfig.from_pretrained(files.directory)
-    except Exception as error:  # transformers' strict configurations raise types of their own
-        raise CheckpointError(f"{path} cannot be read by transformers: {brief_error(error)}") from error
-
-
 def load_checkpoint(
-    files: CheckpointFiles, *, ignored_generation_options: Collection[str] | None = None
+    files: CheckpointFiles,
+    *,
+    ignored_generation_options: Collection[str] | None = None,
+    on_stage: OnStage = lambda _: None,
 ) -> Checkpoint:
     """Load model, tokenizer and feature extractor.
 
     Args:
-        files: where they are.
+        files: where they are; the weights of a hub id are fetched once all else has been looked at.
         ignored_generation_options: refuse generation options that are neither neutral nor supported,
             but for these; None does not look at them.
+        on_stage: told of the download and of the loading as they start.
 
     Raises:
         CheckpointError: a file is missing or unreadable, or weights are missing, unexpected or mis-shaped.
         UnsupportedModelError: the model cannot be split into the three graphs; every reason is listed.
     """
-    config = read_config(files)
-    generation_config = _read_generation_config(files, config)
-    reasons = reasons_against(config)
-    if ignored_generation_options is not None:
-        reasons += unsupported_options(generation_config, ignored_generation_options)
-    # All that the small files tell, before gigabytes of weights are read.
-    if reasons:
-        raise UnsupportedModelError(files.source, reasons)
-    missing = _missing_files(files.directory)
-    if missing:
-        raise CheckpointError(f"{files.source} is incomplete: " + "; ".join(missing))
+    on_stage(READING)
+    read_config(files, ignored_generation_options)
+    require_files(files, weights=files.revision is None, tokenizer=True, extractor=True)
     extractor = load_extractor(files)
-    return Checkpoint(files, _load_model(files), load_tokenizer(files), extractor)
+    tokenizer = load_tokenizer(files)
+    fetch_weights(files, on_stage=on_stage)
+    on_stage(LOADING)
+    model, _ = load_weights(SpeechEncoderDecoderModel, files)
+    return Checkpoint(files, model, tokenizer, extractor, Origin("checkpoint", {"checkpoint": files}))
 
 
-def _missing_files(directory: Path) -> list[str]:
-    problems = []
-    if not any((directory / name).is_file() for name in WEIGHT_FILES):
+def has_tokenizer(directory: Path) -> bool:
+    """Whether there is a file that a tokenizer can be made from."""
+    return any((directory / name).is_file() for name in TOKENIZER_FILES)
+
+
+def has_extractor(directory: Path) -> bool:
+    """Whether there is a file that a feature extractor can be made from."""
+    return any((directory / name).is_file() for name in EXTRACTOR_FILES)
+
+
+def require_files(files: CheckpointFiles, *, weights: bool, tokenizer: bool, extractor: bool) -> None:
+    """See that the files of the kinds asked for are there, all problems in one error.
+
+    Raises:
+        CheckpointError: some are missing.
+    """
+    directory, problems = files.directory, []
+    if weights and not any((directory / name).is_file() for name in WEIGHT_FILES):
         problems.append(f"no weights ({' or '.join(WEIGHT_FILES)})")
-    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+    if tokenizer and not has_tokenizer(directory):
         problems.append(
             f"no tokenizer ({', '.join(TOKENIZER_FILES[:-1])} or {TOKENIZER_FILES[-1]}): save it there "
             "with tokenizer.save_pretrained()"
         )
-    if not any(
-        (directory / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")
-    ):
+    if extractor and not has_extractor(directory):
         problems.append(
-            "no feature extractor (preprocessor_config.json): save it there with "
-            "feature_extractor.save_pretrained()"
+            f"no feature extractor ({EXTRACTOR_FILES[0]}): save it there with feature_extractor.save_pretrained()"
         )
-    return problems
-
-
-def _read_generation_config(files: CheckpointFiles, config: SpeechEncoderDecoderConfig) -> GenerationConfig:
-    """As from_pretrained will find it, but a malformed file is refused instead of passed over in silence."""
-    path = files.directory / "generation_config.json"
-    if not path.is_file():
-        return GenerationConfig.from_model_config(config)
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(options, dict):
-        raise CheckpointError(f"{path} holds no JSON object: remove it or save the model again")
-    try:
-        return GenerationConfig.from_pretrained(files.directory)
-    except Exception as error:  # a value of another type than wanted ends in any builtin error
-        raise CheckpointError(f"{path} cannot be read by transformers: {brief_error(error)}") from error
-
-
-def _load_model(files: CheckpointFiles) -> Any:
-    try:
-        loaded: Any = SpeechEncoderDecoderModel.from_pretrained(
-            files.directory,
-            output_loading_info=True,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            weights_only=True,
-            # Mis-shaped weights are listed with the missing and unexpected ones, by name.
-            ignore_mismatched_sizes=True,
-        )
-    except Exception as error:  # safetensors, pickle and transformers each raise types of their own
-        raise CheckpointError(
-            f"{files.source}: the weights cannot be loaded: {brief_error(error)}"
-        ) from error
-    model, info = loaded
-    problems = _weight_problems(info)
     if problems:
-        raise CheckpointError(
-            f"{files.source}: the weights do not fit the configuration, and transformers would fill the gaps "
-            "with random numbers: " + "; ".join(problems)
-        )
-    return model.eval()
-
-
-def _weight_problems(info: dict[str, Any]) -> list[str]:
-    mismatched = sorted(
-        f"{name} (file {list(in_file)}, model {list(in_model)})"
-        for name, in_file, in_model in info["mismatched_keys"]
-    )
-    found = {
-        "missing": sorted(info["missing_keys"]),
-        "unexpected": sorted(info["unexpected_keys"]),
-        "mis-shaped": mismatched,
-    }
-    return [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in found.items() if names]
+        raise CheckpointError(f"{files.source} is incomplete: " + "; ".join(problems))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.console import comma_names, quiet_libraries, require_export_extra, user_errors
-from exporter.errors import CheckpointError
+from exporter.recorded_source import source_of
 
 if TYPE_CHECKING:
     from exporter.parity_generate import Utterance
@@ -25,8 +25,8 @@ class CheckRequest:
     """What to compare."""
 
     bundle: Path
-    against: str | None
-    """A checkpoint; None takes the manifest's hub id and revision."""
+    against: tuple[str, ...]
+    """A checkpoint, both halves of a pair, or a configuration; empty takes what the manifest names."""
     audio: tuple[Path, ...]
     """Recordings to decode besides the built-in probes."""
     precisions: tuple[str, ...]
@@ -37,7 +37,11 @@ class CheckRequest:
 @click.command(COMMAND)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
-    "--against", metavar="CHECKPOINT", help="Directory or hub id  [default: the manifest's id and revision]"
+    "--against",
+    metavar="CHECKPOINT",
+    multiple=True,
+    help="Directory or hub id; for a pair twice: encoder, then decoder; for random weights the configuration  "
+    "[default: what the manifest names]",
 )
 @click.option(
     "--audio", multiple=True, type=click.Path(path_type=Path), help="Recording to decode as well; repeatable."
@@ -72,36 +76,23 @@ def run(request: CheckRequest) -> list[ParityReport]:
     Raises:
         S2TError: the bundle, the checkpoint or a recording cannot be read.
     """
-    from exporter.checkpoint import load_checkpoint  # noqa: PLC0415 - --help must not wait for torch
-    from exporter.hub import locate_checkpoint  # noqa: PLC0415
+    from exporter.load_source import load_source  # noqa: PLC0415 - --help must not wait for torch
     from exporter.parity import check_parity  # noqa: PLC0415
     from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
 
     quiet_libraries()
     bundle = open_bundle(request.bundle)
-    source, revision = _checkpoint_of(bundle, request.against)
+    source = source_of(bundle.manifest, request.against)
     for precision in request.precisions:
         bundle.precision(precision)
     utterances = _read_audio(request.audio, bundle)
-    checkpoint = load_checkpoint(locate_checkpoint(source, revision))
+    checkpoint = load_source(source)
     return [
         check_parity(
-            checkpoint, request.bundle, precision=precision, provider=request.provider, utterances=utterances
+            checkpoint, bundle, precision=precision, provider=request.provider, utterances=utterances
         )
         for precision in request.precisions or bundle.manifest.graphs
     ]
-
-
-def _checkpoint_of(bundle: Bundle, against: str | None) -> tuple[str, str | None]:
-    model = bundle.manifest.model
-    if against is not None:
-        return against, None
-    if model.revision is None:
-        raise CheckpointError(
-            f"the bundle was exported from a local directory ({model.id}), which the manifest cannot find again: "
-            "give it with --against CHECKPOINT"
-        )
-    return model.id, model.revision
 
 
 def _read_audio(paths: tuple[Path, ...], bundle: Bundle) -> list[Utterance]:

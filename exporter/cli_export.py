@@ -1,4 +1,4 @@
-"""``export-s2t CHECKPOINT``: checkpoint -> bundle, parity check included."""
+"""``export-s2t CHECKPOINT``: checkpoint, pair or configuration -> bundle, parity check included."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from exporter.cli_source import source_options, take_source
 from exporter.console import (
     StageLines,
     comma_names,
@@ -17,6 +18,7 @@ from exporter.console import (
     user_errors,
 )
 from exporter.options import DEFAULT_MAX_AUDIO_S, PRECISIONS, ExportOptions
+from exporter.sources import Source
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +29,7 @@ COMMAND = "export-s2t"
 
 
 @click.command(COMMAND)
-@click.argument("checkpoint")
+@source_options
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Bundle directory  [default: the model's name]"
 )
@@ -40,7 +42,6 @@ COMMAND = "export-s2t"
     show_default=True,
     help=f"Precisions to write, the first one the default; available: {', '.join(PRECISIONS)}.",
 )
-@click.option("--revision", help="Branch, tag or commit of a hub id.")
 @click.option(
     "--max-new-tokens", type=click.IntRange(min=1), help="Length limit stored as the bundle's default."
 )
@@ -51,6 +52,12 @@ COMMAND = "export-s2t"
     default=DEFAULT_MAX_AUDIO_S,
     show_default=True,
     help="Longest utterance accepted; attention memory grows with its square.",
+)
+@click.option(
+    "--languages",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Target languages, as {code: token id or token text}  [default: the checkpoint's own]",
 )
 @click.option("--check/--no-check", default=True, show_default=True, help="Compare with eager PyTorch.")
 @click.option(
@@ -66,24 +73,26 @@ COMMAND = "export-s2t"
 def main(**arguments: object) -> None:
     """Turn CHECKPOINT (a directory or a hub id) into a bundle of ONNX graphs, proved equal to eager PyTorch.
 
-    CHECKPOINT holds a SpeechEncoderDecoderModel with its tokenizer and feature extractor.
+    CHECKPOINT holds a SpeechEncoderDecoderModel with its tokenizer and feature extractor. In its place may
+    stand a pair of pretrained halves (--encoder and --decoder), whose cross-attention is then untrained, or a
+    configuration alone (--random-weights).
     """
     quiet = bool(arguments.pop("quiet"))
-    checkpoint = str(arguments.pop("checkpoint"))
+    source = take_source(arguments)
     require_export_extra(COMMAND)
     with user_errors(COMMAND):
-        run(checkpoint, _options(checkpoint, arguments), quiet=quiet)
+        run(source, _options(source, arguments), quiet=quiet)
 
 
-def _options(checkpoint: str, arguments: dict[str, object]) -> ExportOptions:
+def _options(source: Source, arguments: dict[str, object]) -> ExportOptions:
     given = dict(arguments)
-    output = given.pop("output") or Path(Path(checkpoint).resolve().name)
+    output = given.pop("output") or Path(source.bundle_name)
     given["ignored_generation_options"] = frozenset(given.pop("ignored"))  # type: ignore[call-overload]
     given["max_audio_s"] = given.pop("max_audio_seconds")
     return ExportOptions(output=output, **given)  # type: ignore[arg-type]  # click has typed each
 
 
-def run(checkpoint: str, options: ExportOptions, *, quiet: bool = False) -> None:
+def run(source: Source, options: ExportOptions, *, quiet: bool = False) -> None:
     """Export and print what was made.
 
     Raises:
@@ -95,14 +104,16 @@ def run(checkpoint: str, options: ExportOptions, *, quiet: bool = False) -> None
     from exporter.versions import untested_versions  # noqa: PLC0415
 
     console = Console(markup=False, emoji=False)  # paths may hold brackets
-    quiet_libraries()
+    quiet_libraries(quiet=quiet)
     for warning in untested_versions():
         click.echo(f"{COMMAND}: warning: {warning}", err=True)
     stages = StageLines(console, quiet=quiet)
     try:
-        result = export_checkpoint(checkpoint, options, on_stage=stages)
+        result = export_checkpoint(source, options, on_stage=stages)
     finally:
         stages.finish()
+    for note in result.notes:  # also with --quiet: who trusts such a model's text is misled
+        click.echo(f"{COMMAND}: note: {note}", err=True)
     if not quiet:
         show_result(console, result)
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import (
     AutoFeatureExtractor,
-    AutoTokenizer,
     PreTrainedTokenizerBase,
+    SeamlessM4TFeatureExtractor,
     Wav2Vec2FeatureExtractor,
 )
 
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
 from exporter.hub import CheckpointFiles
-from graphs.features import WaveformSettings
+from exporter.tokenizer_loading import read_tokenizer
+from graphs import FeatureSettings, LogMelSettings, WaveformSettings
+from graphs.log_mel import STACKED
+
+Extractor = Wav2Vec2FeatureExtractor | SeamlessM4TFeatureExtractor
 
 
-def load_extractor(files: CheckpointFiles) -> Wav2Vec2FeatureExtractor:
+def load_extractor(files: CheckpointFiles) -> Extractor:
     """The feature extractor.
 
     Raises:
         CheckpointError: it cannot be read, or its sampling rate is no rate.
-        UnsupportedModelError: of a kind that the encoder graph cannot take over.
+        UnsupportedModelError: of a kind, or with settings, that the encoder graph cannot take over.
     """
     try:
         extractor = AutoFeatureExtractor.from_pretrained(files.directory, trust_remote_code=False)
@@ -27,21 +33,18 @@ def load_extractor(files: CheckpointFiles) -> Wav2Vec2FeatureExtractor:
         raise CheckpointError(
             f"{files.source}: the feature extractor cannot be read: {brief_error(error)}"
         ) from error
-    if type(extractor) is not Wav2Vec2FeatureExtractor:
+    if type(extractor) not in (Wav2Vec2FeatureExtractor, SeamlessM4TFeatureExtractor):
         raise UnsupportedModelError(
             files.source,
             [
-                f"feature extractor {type(extractor).__name__} is not supported yet; supported: "
-                "Wav2Vec2FeatureExtractor (raw samples)"
+                f"feature extractor {type(extractor).__name__} is not supported; supported: Wav2Vec2FeatureExtractor "
+                "(raw samples) and SeamlessM4TFeatureExtractor (log-mel, for wav2vec2-bert), which are those of all "
+                "encoders that SpeechEncoderDecoderModel can run"
             ],
         )
-    if extractor.padding_side != "right":
-        raise UnsupportedModelError(
-            files.source,
-            [
-                f"the feature extractor pads on the {extractor.padding_side}; only padding on the right is supported"
-            ],
-        )
+    reasons = _settings_reasons(extractor)
+    if reasons:
+        raise UnsupportedModelError(files.source, reasons)
     rate = extractor.sampling_rate
     if type(rate) is not int or rate < 1:
         raise CheckpointError(
@@ -50,8 +53,36 @@ def load_extractor(files: CheckpointFiles) -> Wav2Vec2FeatureExtractor:
     return extractor
 
 
-def feature_settings(extractor: Wav2Vec2FeatureExtractor) -> WaveformSettings:
+def _settings_reasons(extractor: Any) -> list[str]:
+    reasons = []
+    if extractor.padding_side != "right":
+        reasons.append(
+            f"the feature extractor pads on the {extractor.padding_side}; only padding on the right is supported"
+        )
+    if not isinstance(extractor, SeamlessM4TFeatureExtractor):
+        return reasons
+    if extractor.stride != STACKED:
+        reasons.append(
+            f"the feature extractor has stride {extractor.stride!r}; only stride {STACKED}, that of every "
+            "published wav2vec2-bert, is supported"
+        )
+    if type(extractor.feature_size) is not int or extractor.feature_size < 2:
+        reasons.append(
+            f"the feature extractor has feature_size {extractor.feature_size!r}, with which transformers pads the mel "
+            f"bins as well as the frames: set it to num_mel_bins ({extractor.num_mel_bins})"
+        )
+    return reasons
+
+
+def feature_settings(extractor: Extractor) -> FeatureSettings:
     """What the encoder graph does of the extractor's work."""
+    if isinstance(extractor, SeamlessM4TFeatureExtractor):
+        return LogMelSettings(
+            sampling_rate=int(extractor.sampling_rate),
+            mel_bins=int(extractor.num_mel_bins),
+            padding_value=float(extractor.padding_value),
+            masks_padding=bool(extractor.return_attention_mask),
+        )
     return WaveformSettings(
         sampling_rate=int(extractor.sampling_rate),
         do_normalize=bool(extractor.do_normalize),
@@ -61,21 +92,10 @@ def feature_settings(extractor: Wav2Vec2FeatureExtractor) -> WaveformSettings:
 
 
 def load_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase:
-    """The tokenizer.
+    """The tokenizer, apart from the feature extractor, in the form of the tokenizers library.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: it cannot be read, its class is unknown, or its vocabulary has not been read.
         UnsupportedModelError: it has no form for the tokenizers library.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(files.directory, trust_remote_code=False)
-    except Exception as error:  # the Rust tokenizers library raises bare Exception on a malformed file
-        raise CheckpointError(
-            f"{files.source}: the tokenizer cannot be read: {brief_error(error)}"
-        ) from error
-    if not tokenizer.is_fast:
-        raise UnsupportedModelError(
-            files.source,
-            [f"{type(tokenizer).__name__} has no tokenizer.json form, which bundles need for text"],
-        )
-    return tokenizer
+    return read_tokenizer(files)

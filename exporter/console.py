@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from exporter.sources import FETCH_STAGES
 from s2t_runtime.errors import S2TError
 
 if TYPE_CHECKING:
@@ -50,17 +51,22 @@ def comma_names(
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
 
 
-def quiet_libraries() -> None:
-    """Keep transformers' and the hub's own bars and notes out of a command's output."""
+def quiet_libraries(*, quiet: bool = False) -> None:
+    """Keep the libraries' notes and transformers' bars out of a command's output.
+
+    The hub's bars show on a terminal, unless ``quiet``: a download of gigabytes must not look like a hang.
+    """
     from huggingface_hub.utils import logging as hub_logging  # noqa: PLC0415
-    from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415
+    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415
 
     logging.set_verbosity_error()
     hub_logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    if not sys.stderr.isatty():
+    logging.disable_progress_bar()  # switches off the hub's as well
+    if quiet or not sys.stderr.isatty():
         disable_progress_bars()
+    else:
+        enable_progress_bars()
 
 
 class StageLines:
@@ -78,7 +84,8 @@ class StageLines:
         """A stage begins, so the one before it has ended."""
         self.finish()
         self._name, self._started_s = name, time.perf_counter()
-        if self._status is not None:
+        # The hub's own bars and a spinner would overwrite each other.
+        if self._status is not None and name not in FETCH_STAGES:
             self._status.update(f"{name} ...")
             self._status.start()
 

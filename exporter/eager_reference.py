@@ -49,23 +49,33 @@ class EagerReference:
         self.model = checkpoint.model
 
     def features(self, waveforms: Sequence[Waveform]) -> dict[str, Tensor]:
-        """``input_values`` and, where the extractor gives one, ``attention_mask`` of a padded batch."""
+        """The encoder's input and, where the extractor gives one, ``attention_mask`` of a padded batch.
+
+        The input is ``input_values`` [batch, samples] or ``input_features`` [batch, frames, width], float32.
+        """
         extracted = self.checkpoint.extractor(
             list(waveforms),
             sampling_rate=self.checkpoint.extractor.sampling_rate,
             padding=True,
             return_tensors="pt",
         )
-        return {name: value.float() if name == "input_values" else value for name, value in extracted.items()}
+        return {
+            name: value if name == "attention_mask" else value.float() for name, value in extracted.items()
+        }
+
+    @property
+    def input_name(self) -> str:
+        """What the encoder calls its input."""
+        return str(self.model.encoder.main_input_name)
 
     def encode(self, waveforms: Sequence[Waveform]) -> EagerEncoding:
         """Feature extractor, encoder, projection and mask, as SpeechEncoderDecoderModel.forward does it."""
         features = self.features(waveforms)
-        values = features["input_values"]
+        values = features[self.input_name]
         # generate() makes a mask of ones where the feature extractor gives none.
-        attention = features.get("attention_mask", torch.ones_like(values, dtype=torch.long))
+        attention = features.get("attention_mask", torch.ones(values.shape[:2], dtype=torch.long))
         with torch.no_grad():
-            states = self.model.encoder(values, attention_mask=attention).last_hidden_state
+            states = self.model.encoder(values, attention_mask=attention, return_dict=True).last_hidden_state
             if hasattr(self.model, "enc_to_dec_proj"):
                 states = self.model.enc_to_dec_proj(states)
             mask = self.model.encoder._get_feature_vector_attention_mask(states.shape[1], attention)  # noqa: SLF001
@@ -127,7 +137,7 @@ class EagerReference:
         features = self.features(waveforms)
         with torch.no_grad():
             output = self.model.generate(
-                features["input_values"],
+                features[self.input_name],
                 attention_mask=features.get("attention_mask"),
                 return_dict_in_generate=True,
                 output_scores=True,

@@ -9,9 +9,10 @@ from typing import Any
 from exporter.errors import CheckpointError, UnsupportedModelError
 from s2t_runtime.errors import OptionError
 from s2t_runtime.options import GenerationOptions
+from s2t_runtime.refusals import REASONS
 
-# transformers knows neither name, so eager ignores them: a bundle that obeyed would decode otherwise.
-_OURS_ALONE = {"language", "decoder_prompt_ids"}
+# No options of a GenerationConfig, so eager ignores them: a bundle that obeyed would decode otherwise.
+_OURS_ALONE = {"language", "decoder_prompt_ids", "seed", "prefix_allowed_tokens_fn"}
 SUPPORTED = frozenset(field.name for field in dataclasses.fields(GenerationOptions)) - _OURS_ALONE
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -23,13 +24,9 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "constraints": (None,),
     "disable_compile": (False, None),
     "diversity_penalty": (0.0, None),
-    "do_sample": (False, None),
     "dola_layers": (None,),
     "encoder_no_repeat_ngram_size": (0, None),
     "encoder_repetition_penalty": (1.0, None),
-    "epsilon_cutoff": (0.0, None),
-    "eta_cutoff": (0.0, None),
-    "exponential_decay_length_penalty": (None,),
     "force_words_ids": (None,),
     "guidance_scale": (None, 1, 1.0),
     "is_assistant": (False, None),
@@ -44,8 +41,6 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "prefill_chunk_size": (None,),
     "prompt_lookup_num_tokens": (None,),
     "remove_invalid_values": (False, None),
-    "renormalize_logits": (False, None),
-    "sequence_bias": (None,),
     "speculation_type": (None,),
     "stop_strings": (None,),
     "target_lookbehind": (10, None),
@@ -57,8 +52,6 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 
 WITHOUT_EFFECT = frozenset(
     {
-        # They act on sampling only, and do_sample is refused.
-        "temperature", "top_h", "top_k", "top_p", "typical_p", "min_p",
         # How results are returned or computed, not what they are.
         "_from_model_config", "transformers_version", "output_attentions", "output_hidden_states",
         "output_logits", "output_scores", "return_dict_in_generate", "use_cache", "cache_config",
@@ -67,7 +60,7 @@ WITHOUT_EFFECT = frozenset(
         "lang_to_id",
     }
 )  # fmt: skip
-"""Options that cannot change the tokens of a search without sampling."""
+"""Options that cannot change the tokens of any search."""
 
 
 def generation_defaults(
@@ -96,17 +89,24 @@ def generation_defaults(
             {name: value for name, value in stored.items() if name in SUPPORTED and value is not None}
         )
     except OptionError as error:
-        raise CheckpointError(f"{source}: generation_config.json: {error}") from error
+        raise CheckpointError(
+            f"{source}: generation_config.json: {error}, or leave it out with --ignore-generation-option"
+        ) from error
 
 
 def unsupported_options(generation_config: Any, ignored: Collection[str]) -> list[str]:
     """One reason against exporting per option that is neither neutral nor supported, by name and value."""
     return [
-        f"generation option {name}={value!r} is not supported; remove it from generation_config.json, or "
-        f"leave it out with --ignore-generation-option {name} (results may then differ from eager PyTorch)"
+        f"generation option {name}={value!r} is not supported{_because(name)}; remove it from "
+        f"generation_config.json, or leave it out with --ignore-generation-option {name} (results may then "
+        "differ from eager PyTorch)"
         for name, value in sorted(generation_config.to_dict().items())
         if name not in ignored and not is_harmless(name, value)
     ]
+
+
+def _because(name: str) -> str:
+    return f": it {REASONS[name].partition(';')[0]}" if name in REASONS else ""
 
 
 def is_harmless(name: str, value: Any) -> bool:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from graphs import (
+    CrossAttention,
     DecoderGeometry,
     EncoderGraph,
+    FeatureSettings,
     FirstStepGraph,
     GraphSignature,
-    WaveformSettings,
     WithPastGraph,
     encoder_signature,
     first_step_signature,
@@ -88,20 +89,18 @@ def with_past_export(module: WithPastGraph, geometry: DecoderGeometry) -> GraphE
 
 
 def decoder_exports(
-    decoder: Any,
-    cross_modules: tuple[nn.Module, ...],
-    geometry: DecoderGeometry,
+    decoder: Any, cross_attention: CrossAttention, geometry: DecoderGeometry
 ) -> tuple[GraphExport, GraphExport]:
     """Both decoder graphs."""
     return (
-        first_step_export(FirstStepGraph(decoder, cross_modules).eval(), geometry),
-        with_past_export(WithPastGraph(decoder, cross_modules).eval(), geometry),
+        first_step_export(FirstStepGraph(decoder, cross_attention).eval(), geometry),
+        with_past_export(WithPastGraph(decoder, cross_attention).eval(), geometry),
     )
 
 
-def encoder_module(model: Any, settings: WaveformSettings) -> EncoderGraph:
-    """The encoder graph of a checkpoint, in evaluation mode."""
-    return EncoderGraph(model, settings).eval()
+def encoder_module(model: Any, settings: FeatureSettings, *, max_samples: int = 0) -> EncoderGraph:
+    """The encoder graph of a checkpoint, in evaluation mode, for audio of up to ``max_samples``."""
+    return EncoderGraph(model, settings, max_samples=max_samples).eval()
 
 
 def _tokens(*shape: int) -> Tensor:

@@ -1,16 +1,25 @@
-"""Where a checkpoint's files come from: a local directory, or a model id on the Hugging Face hub."""
+"""Where a checkpoint's files are: a local directory, or a model id on the Hugging Face hub."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from exporter.errors import CheckpointError
+from exporter.sources import FETCH_CONFIGURATION, FETCH_WEIGHTS
 
-_WANTED_FILES = ["*.json", "*.model", "*.txt", "*.safetensors", "README.md"]
-_OLD_WEIGHTS = ["pytorch_model*.bin"]
+OnStage = Callable[[str], None]
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Weights that are read, the preferred ones first; transformers has the same order."""
+_MODEL_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -29,12 +38,21 @@ class CheckpointFiles:
     """The model card of a hub download."""
 
 
-def locate_checkpoint(source: str, revision: str | None = None) -> CheckpointFiles:
-    """Find a checkpoint's files, downloading them where the source is a hub id.
+def _silent(_stage: str) -> None:
+    pass
+
+
+def locate_checkpoint(
+    source: str, revision: str | None = None, *, on_stage: OnStage = _silent
+) -> CheckpointFiles:
+    """Find a checkpoint, downloading all but its weights where the source is a hub id.
+
+    ``fetch_weights`` gets the rest: a model that cannot be exported should not cost gigabytes first.
 
     Args:
         source: a directory in Hugging Face layout, or a model id such as ``owner/name``.
         revision: branch, tag or commit of a hub id.
+        on_stage: told of a download as it starts.
 
     Raises:
         CheckpointError: no such directory, or the hub cannot serve the model.
@@ -43,42 +61,34 @@ def locate_checkpoint(source: str, revision: str | None = None) -> CheckpointFil
     if path.is_dir():
         if revision is not None:
             raise CheckpointError(
-                f"--revision {revision} goes with a hub id, but {source} is a local directory: leave it out"
+                f"revision {revision} goes with a hub id, but {source} is a local directory: leave it out"
             )
         return CheckpointFiles(source, path, path.resolve().name, None, None)
-    if path.exists() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source):
+    if path.exists() or not _MODEL_ID.fullmatch(source):
         raise CheckpointError(
             f"{source} is neither a directory nor a model id: give a directory written by "
             "save_pretrained(), or an id such as facebook/wav2vec2-xls-r-300m-en-to-15"
         )
-    return _download(source, revision)
+    from exporter.hub_download import download_configuration  # noqa: PLC0415 - a local export needs no hub
 
-
-def _download(model_id: str, revision: str | None) -> CheckpointFiles:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - a local export needs no hub
-
-    patterns = list(_WANTED_FILES)
-    try:
-        directory = Path(snapshot_download(model_id, revision=revision, allow_patterns=patterns))
-        if not any(directory.glob("*.safetensors")):
-            directory = Path(
-                snapshot_download(model_id, revision=revision, allow_patterns=patterns + _OLD_WEIGHTS)
-            )
-    except Exception as error:  # the hub library raises its own, httpx's and the system's errors
-        at = f" at revision {revision}" if revision else ""
-        raise CheckpointError(
-            f"{model_id}{at} is no local directory and cannot be fetched from the hub: {_first_line(error)}; "
-            "check the name and the network, or give a directory that holds the checkpoint"
-        ) from error
+    on_stage(FETCH_CONFIGURATION)
+    directory = download_configuration(source, revision)
     # A snapshot's directory is named by its commit.
-    return CheckpointFiles(
-        model_id, directory, model_id, directory.name, f"https://huggingface.co/{model_id}"
-    )
+    return CheckpointFiles(source, directory, source, directory.name, f"https://huggingface.co/{source}")
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+def fetch_weights(files: CheckpointFiles, *, on_stage: OnStage = _silent) -> None:
+    """Download the weights of a hub id; those of a local directory are there or are missed later.
+
+    Raises:
+        CheckpointError: the hub has none that can be read, or cannot serve them.
+    """
+    if files.revision is None:
+        return
+    from exporter.hub_download import download_weights  # noqa: PLC0415
+
+    on_stage(FETCH_WEIGHTS)
+    download_weights(files.model_id, files.revision, files.directory)
 
 
 def read_licence(directory: Path) -> str | None:

@@ -6,10 +6,9 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from exporter.checkpoint import Checkpoint
-from exporter.hub import read_licence
 from exporter.onnx_export import OPSET
 from exporter.options import ExportOptions
 from exporter.write_graphs import WrittenGraphs
@@ -55,9 +54,14 @@ class Findings:
 
 
 def build_manifest(
-    checkpoint: Checkpoint, options: ExportOptions, findings: Findings, files: Mapping[str, FileInfo]
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    findings: Findings,
+    files: Mapping[str, FileInfo],
+    *,
+    parity: Literal["passed", "not checked"] = "not checked",
 ) -> Manifest:
-    """The manifest of a bundle."""
+    """The manifest of a bundle, whose graphs were compared with eager PyTorch or were not."""
     geometry = findings.geometry
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -74,27 +78,27 @@ def build_manifest(
             head_dim=geometry.head_dim,
             vocab_size=geometry.vocab_size,
             max_positions=geometry.max_positions,
-            cross_attention="shared",
+            cross_attention=findings.graphs[options.precisions[0]].cross_attention,
             max_candidates=min(geometry.vocab_size, MAX_CANDIDATES),
         ),
         generation=findings.generation.to_dict(),
         languages=findings.languages,
         detokenizer=findings.detokenizer,
-        provenance=_provenance(options),
+        provenance=_provenance(checkpoint, options, parity),
     )
 
 
 def _model_info(checkpoint: Checkpoint) -> ModelInfo:
-    files, model = checkpoint.files, checkpoint.model
+    origin, model = checkpoint.origin, checkpoint.model
     return ModelInfo(
-        id=files.model_id,
-        revision=files.revision,
+        id=origin.model_id,
+        revision=origin.single.revision if origin.single else None,
         architecture=type(model).__name__,
         encoder=str(model.config.encoder.model_type),
         decoder=str(model.config.decoder.model_type),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        licence=read_licence(files.directory),
-        card_url=files.card_url,
+        licence=origin.licence,
+        card_url=origin.single.card_url if origin.single else None,
     )
 
 
@@ -113,14 +117,16 @@ def _precision_info(precision: str, graphs: WrittenGraphs) -> PrecisionInfo:
     )
 
 
-def _provenance(options: ExportOptions) -> dict[str, Any]:
+def _provenance(checkpoint: Checkpoint, options: ExportOptions, parity: str) -> dict[str, Any]:
     stored = {
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(options)
         # Where a bundle was first written says nothing of it, and is nobody else's business.
-        if field.name not in {"output", "force"}
+        if field.name not in {"output", "force", "languages"}
     }
     return {
+        **checkpoint.origin.provenance(),
+        "parity": parity,
         "versions": {name: installed_version(name) for name in _PACKAGES},
         "opset": OPSET,
         "options": {name: _plain(value) for name, value in stored.items()},

@@ -29,6 +29,8 @@ class ExportOptions:
     """Default beam count stored in the bundle; None keeps the checkpoint's."""
     max_audio_s: float = DEFAULT_MAX_AUDIO_S
     """Longest utterance the bundle accepts, in seconds."""
+    languages: Path | None = None
+    """JSON file {language code: token id or token text}; None: what checkpoint, model card and tokenizer say."""
     check: bool = True
     """Compare with eager PyTorch before the bundle is put in place."""
     force: bool = False

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import s2t_runtime
 from exporter.checkpoint import Checkpoint
 from exporter.eager_reference import EagerReference
 from exporter.errors import CheckpointError
 from exporter.manifest_builder import installed_version
-from exporter.parity_generate import Utterance, compare_decodings, option_sets, probe_utterances
+from exporter.parity_generate import Utterance, compare_decodings
 from exporter.parity_graphs import compare_graphs
+from exporter.parity_plan import plan_for
 from exporter.parity_report import ParityReport
 from graphs import DecoderGeometry, decoder_geometry
+from s2t_runtime.bundle import Bundle, open_bundle
+from s2t_runtime.manifest import DecoderInfo
+from s2t_runtime.model import SpeechToText
+from s2t_runtime.session_onnxruntime import OnnxSession
 
-_MAX_NEW_TOKENS = 40
 _VERSIONS = ("export-s2t", "torch", "transformers", "onnxruntime")
 
 
 def check_parity(
     checkpoint: Checkpoint,
-    bundle: Path,
+    bundle: Path | Bundle,
     *,
     precision: str,
     provider: str = "cpu",
@@ -31,7 +34,7 @@ def check_parity(
 
     Args:
         checkpoint: what the bundle was exported from.
-        bundle: its directory.
+        bundle: its directory, or an opened one: an export's, whose manifest is not written before this passed.
         precision: one that the bundle holds.
         provider: execution provider for the decodings; single graphs are compared on the CPU.
         utterances: recordings to decode besides the built-in probes.
@@ -41,23 +44,26 @@ def check_parity(
     """
     geometry = decoder_geometry(checkpoint.model.decoder)
     reference = EagerReference(checkpoint)
-    with s2t_runtime.load(bundle, precision=precision, provider=provider) as model:
-        _check_same_model(model, geometry)
-        audio = model.manifest.audio
-        rows = compare_graphs(
-            reference, bundle / precision, geometry, min_samples=audio.min_samples, precision=precision
-        )
-        rate = audio.sampling_rate
-        probes = probe_utterances(rate, audio.min_samples / rate, audio.max_samples / rate)
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    manifest = opened.manifest
+    _check_same_model(manifest.decoder, geometry)
+    rows = compare_graphs(
+        reference,
+        opened.root / precision,
+        geometry,
+        min_samples=manifest.audio.min_samples,
+        precision=precision,
+    )
+    plan = plan_for(manifest.model.parameters)
+    with SpeechToText(opened, OnnxSession(opened, precision, provider=provider, threads=None)) as model:
         decodings = compare_decodings(
-            reference, model, [*probes, *utterances], option_sets(model, _MAX_NEW_TOKENS)
+            reference, model, [*plan.probes(model), *utterances], plan.option_sets(model)
         )
     versions = {name: installed_version(name) for name in _VERSIONS}
     return ParityReport(precision, provider, versions, rows, decodings)
 
 
-def _check_same_model(model: s2t_runtime.SpeechToText, geometry: DecoderGeometry) -> None:
-    stated = model.manifest.decoder
+def _check_same_model(stated: DecoderInfo, geometry: DecoderGeometry) -> None:
     got = (geometry.layers, geometry.heads, geometry.head_dim, geometry.vocab_size)
     wanted = (stated.layers, stated.heads, stated.head_dim, stated.vocab_size)
     if got != wanted:

@@ -12,7 +12,6 @@ from transformers import GenerationConfig
 
 from exporter.eager_reference import EagerHypotheses, EagerReference
 from exporter.generation_defaults import is_harmless
-from exporter.probe_audio import probe_utterance
 from s2t_runtime.model import SpeechToText
 from s2t_runtime.results import Result
 
@@ -21,7 +20,6 @@ TIE_MARGIN = 1e-5
 MAX_TIES_SHARE = 1e-3
 SCORE_TOLERANCE = 1e-4
 """On sequences_scores, which are means of log-probabilities at length_penalty 1."""
-_PROBE_DURATIONS_S = (1.4, 0.45, 2.7)
 
 
 @dataclass(frozen=True)
@@ -52,38 +50,6 @@ class GenerateRow:
         return (self.same_tokens or self.tie) and self.score_difference <= SCORE_TOLERANCE
 
 
-def probe_utterances(sampling_rate: int, shortest_s: float, longest_s: float) -> list[Utterance]:
-    """Three seeded stand-ins for recordings, as long as the bundle takes them."""
-    durations_s = [min(max(duration, shortest_s), longest_s) for duration in _PROBE_DURATIONS_S]
-    return [
-        Utterance(f"probe-{seed} ({duration:.2f} s)", probe_utterance(duration, sampling_rate, 100 + seed))
-        for seed, duration in enumerate(durations_s)
-    ]
-
-
-def option_sets(model: SpeechToText, limit: int) -> list[dict[str, Any]]:
-    """Greedy, the bundle's default and five beams with an n-best list; other languages where there are any."""
-    languages = sorted(model.manifest.languages.items())
-    length = {"max_new_tokens": min(limit, _longest(model))}
-    # Spelled out: the bundle's own beam count may have been chosen at export.
-    own_beams = {"num_beams": model.manifest.generation.get("num_beams", 1)}
-    sets: list[dict[str, Any]] = [
-        {"num_beams": 1, **length},
-        {**own_beams, **length},
-        {"num_beams": 5, "num_return_sequences": 5, "early_stopping": False, "length_penalty": 0.7, **length},
-        {"num_beams": 3, "num_return_sequences": 2, "early_stopping": "never", **length},
-    ]
-    for number, options in enumerate(sets):
-        if languages:
-            options["forced_bos_token_id"] = languages[number * 5 % len(languages)][1]
-    return sets
-
-
-def _longest(model: SpeechToText) -> int:
-    positions = model.manifest.decoder.max_positions
-    return 1_000_000 if positions is None else positions - 1
-
-
 def compare_decodings(
     reference: EagerReference,
     model: SpeechToText,
@@ -95,8 +61,8 @@ def compare_decodings(
     Options of the checkpoint that the export was told to ignore are switched off in eager as well.
     """
     rows = []
-    without = _left_out(reference)
-    for asked in options:
+    without, ranked = _left_out(reference), _not_drawn(reference)
+    for asked in ({**ranked, **one} for one in options):
         expected = [
             reference.generate([utterance.samples], **without, **asked)[0] for utterance in utterances
         ]
@@ -117,6 +83,14 @@ def _left_out(reference: EagerReference) -> dict[str, Any]:
     return {
         name: defaults.get(name) for name, value in config.to_dict().items() if not is_harmless(name, value)
     }
+
+
+def _not_drawn(reference: EagerReference) -> dict[str, Any]:
+    """What switches sampling off, where it is the checkpoint's default: draws cannot be compared."""
+    config = reference.model.generation_config
+    if not config.do_sample:
+        return {}
+    return {"do_sample": False, **({"num_return_sequences": 1} if config.num_return_sequences else {})}
 
 
 def _compare(

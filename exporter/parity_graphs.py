@@ -2,82 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import EncoderDecoderCache
 
 from exporter.eager_reference import EagerEncoding, EagerReference
 from exporter.onnx_session import Array, GraphRunner
+from exporter.parity_differences import RELATIVE_TOLERANCE, Differences, GraphRow
 from exporter.probe_audio import probe_utterance
 from graphs import DecoderGeometry
 from graphs.cache_layout import tensors_from_cache
-
-RELATIVE_TOLERANCE = {"fp32": 5e-4}
-"""Largest difference, as a share of the reference's largest value. fp32 graphs of trained models stay near
-1e-6 (small) to 1e-4 (24 layers); a wrong mask, position or layer is off by 1e-1 and more."""
-
-
-@dataclass
-class Differences:
-    """Differences of one graph output, gathered over all cases."""
-
-    output: str
-    tolerance: float
-    values: list[NDArray[np.float64]] = field(default_factory=list)
-    scale: float = 0.0
-    mismatched_shapes: list[str] = field(default_factory=list)
-
-    def add(self, got: Array, wanted: Array) -> None:
-        """Compare one case."""
-        if got.shape != wanted.shape:
-            self.mismatched_shapes.append(f"{list(got.shape)} for {list(wanted.shape)}")
-            return
-        mine, theirs = got.astype(np.float64), wanted.astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            difference = np.where(mine == theirs, 0.0, np.abs(mine - theirs))  # equal infinities are equal
-        # NaN compares as false everywhere; it must not pass as equal.
-        self.values.append(np.where(np.isnan(difference), np.inf, difference).ravel())
-        # An infinite scale would let every difference pass.
-        finite = np.abs(theirs[np.isfinite(theirs)])
-        self.scale = max(self.scale, float(finite.max(initial=0.0)))
-
-    def summary(self) -> GraphRow:
-        """Maximum, mean and 99th percentile, and whether they are within tolerance."""
-        values = np.concatenate(self.values) if self.values else np.zeros(0)
-        worst = float(values.max(initial=0.0))
-        limit = self.tolerance * max(self.scale, 1e-3)
-        passed = bool(len(values)) and worst <= limit and not self.mismatched_shapes
-        return GraphRow(
-            output=self.output,
-            maximum=worst,
-            mean=float(values.mean()) if len(values) else 0.0,
-            # Not interpolated: next to an infinite difference that would give NaN.
-            percentile_99=float(np.percentile(values, 99, method="lower")) if len(values) else 0.0,
-            scale=self.scale,
-            limit=limit,
-            passed=passed,
-            note="; ".join(self.mismatched_shapes),
-        )
-
-
-@dataclass(frozen=True)
-class GraphRow:
-    """One line of the report: an output's differences over all cases."""
-
-    output: str
-    maximum: float
-    mean: float
-    percentile_99: float
-    scale: float
-    """Largest magnitude of the reference."""
-    limit: float
-    """Largest difference allowed."""
-    passed: bool
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,22 +50,36 @@ def compare_graphs(
         min_samples: shortest audio; an utterance near it is part of the cases.
         precision: chooses the tolerance.
     """
-    comparison = _Comparison(reference, directory, geometry, RELATIVE_TOLERANCE[precision])
-    for seed, case in enumerate(_CASES):
-        comparison.run(case, seed, min_samples)
+    comparison = _Comparison(reference, geometry, RELATIVE_TOLERANCE[precision])
+    cases = comparison.encode(directory / "encoder.onnx", min_samples)
+    comparison.first_steps(directory / "decoder_first_step.onnx", cases)
+    comparison.steps_with_past(directory / "decoder_with_past.onnx", cases)
     return tuple(differences.summary() for differences in comparison.rows.values())
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """A case behind the encoder: what both decoders start from, and eager's first step."""
+
+    case: _Case
+    encoding: EagerEncoding
+    feeds: dict[str, Array]
+    """Encoder mask, cross keys and values, candidates: the same in every step."""
+    prompt: Tensor
+    logits: Tensor
+    """float32 [batch, 1, vocab], eager's for the prompt."""
+    cache: EncoderDecoderCache
+    """Eager's after the prompt."""
+    generator: torch.Generator
+
+
 class _Comparison:
-    def __init__(
-        self, reference: EagerReference, directory: Path, geometry: DecoderGeometry, tolerance: float
-    ) -> None:
+    """One graph is loaded at a time: three at once would need the memory of several models."""
+
+    def __init__(self, reference: EagerReference, geometry: DecoderGeometry, tolerance: float) -> None:
         self.reference = reference
         self.geometry = geometry
         self.tolerance = tolerance
-        self.encoder = GraphRunner(directory / "encoder.onnx")
-        self.first_step = GraphRunner(directory / "decoder_first_step.onnx")
-        self.with_past = GraphRunner(directory / "decoder_with_past.onnx")
         self.rows: dict[str, Differences] = {}
 
     def note(self, output: str, got: Array, wanted: Array) -> None:
@@ -133,22 +87,32 @@ class _Comparison:
         name = output.split(".", 1)[0]
         self.rows.setdefault(name, Differences(name, self.tolerance)).add(got, wanted)
 
-    def run(self, case: _Case, seed: int, min_samples: int) -> None:
+    def encode(self, path: Path, min_samples: int) -> list[_Encoded]:
+        """Compare the encoder graph on every case."""
+        graph = GraphRunner(path)
+        return [self._encode_case(graph, case, seed, min_samples) for seed, case in enumerate(_CASES)]
+
+    def first_steps(self, path: Path, cases: Sequence[_Encoded]) -> None:
+        """Compare the prompt's step of the first-step graph."""
+        graph = GraphRunner(path)
+        for case in cases:
+            outputs = graph.run({**case.feeds, "input_ids": case.prompt.numpy()})
+            self._compare_step(outputs, case.logits, case.cache)
+
+    def steps_with_past(self, path: Path, cases: Sequence[_Encoded]) -> None:
+        """Compare the graph with past: the prompt's step, given no past, and those that follow."""
+        graph = GraphRunner(path)
+        for case in cases:
+            self._steps(graph, case)
+
+    def _encode_case(self, graph: GraphRunner, case: _Case, seed: int, min_samples: int) -> _Encoded:
         rate = self.reference.checkpoint.extractor.sampling_rate
         waveforms = [
             probe_utterance(max(duration, min_samples / rate), rate, 10 * seed + row)
             for row, duration in enumerate(case.durations_s)
         ]
-        encoding, feeds = self._encode(waveforms)
-        self._decode(case, seed, encoding, feeds)
-
-    def _encode(self, waveforms: list[NDArray[np.float32]]) -> tuple[EagerEncoding, dict[str, Array]]:
         encoding = self.reference.encode(waveforms)
-        lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
-        audio = np.zeros((len(waveforms), int(lengths.max())), dtype=np.float32)
-        for row, waveform in enumerate(waveforms):
-            audio[row, : len(waveform)] = waveform
-        outputs = self.encoder.run({"audio": audio, "audio_lengths": lengths})
+        outputs = graph.run(_padded(waveforms))
         self.note("encoder_states", outputs["encoder_states"], encoding.states.numpy())
         self.note("encoder_mask", outputs["encoder_mask"], encoding.mask.numpy())
         cross = {name: value for name, value in outputs.items() if name.startswith("cross_")}
@@ -157,35 +121,38 @@ class _Comparison:
             self.note(name, value, tensor.numpy())
         # The decoder graphs get eager's own states, so that differences do not add up.
         exact = {name: tensor.numpy() for name, tensor in zip(cross, wanted, strict=True)}
-        return encoding, {"encoder_mask": encoding.mask.numpy(), **exact}
-
-    def _decode(self, case: _Case, seed: int, encoding: EagerEncoding, fixed: dict[str, Array]) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        batch, vocab = len(case.durations_s), self.geometry.vocab_size
-        prompt = torch.randint(vocab, (batch, 1, case.prompt), generator=generator)
+        generator, vocab = torch.Generator().manual_seed(seed), self.geometry.vocab_size
+        prompt = torch.randint(vocab, (len(waveforms), 1, case.prompt), generator=generator)
         cache = self.reference.new_cache()
         logits = self.reference.decode(prompt[:, 0], encoding, cache)[:, None]
-        fixed = {**fixed, "candidates": np.asarray(min(vocab, 7), dtype=np.int64)}
-        first = self.first_step.run({**fixed, "input_ids": prompt.numpy()})
-        self._compare_step(first, logits, cache)
-        # The graph with past, given no past, must do the first step as well.
+        count = np.asarray(min(vocab, 7), dtype=np.int64)
+        feeds = {**exact, "encoder_mask": encoding.mask.numpy(), "candidates": count}
+        return _Encoded(case, encoding, feeds, prompt, logits, cache, generator)
+
+    def _steps(self, graph: GraphRunner, encoded: _Encoded) -> None:
+        case, cache = encoded.case, encoded.cache
+        batch, vocab = len(case.durations_s), self.geometry.vocab_size
         rows = np.arange(batch, dtype=np.int64)[:, None]
         empty = np.zeros((batch, self.geometry.heads, 0, self.geometry.head_dim), dtype=np.float32)
-        past = dict.fromkeys(_past(first), empty)
-        outputs = self.with_past.run({**fixed, **past, "input_ids": prompt.numpy(), "beam_index": rows})
-        self._compare_step(outputs, logits, cache)
-        wide = encoding.repeated(case.beams)
+        past = dict.fromkeys(_past_names(self.geometry), empty)
+        feeds = {**encoded.feeds, **past, "input_ids": encoded.prompt.numpy(), "beam_index": rows}
+        outputs = graph.run(feeds)
+        self._compare_step(outputs, encoded.logits, cache)
+        wide = encoded.encoding.repeated(case.beams)
         beam_index = rows.repeat(case.beams, axis=1)
         for _ in range(case.steps):
-            tokens = torch.randint(vocab, (batch, case.beams, 1), generator=generator)
+            tokens = torch.randint(vocab, (batch, case.beams, 1), generator=encoded.generator)
             cache.reorder_cache(torch.LongTensor(beam_index.ravel()))
-            logits = self.reference.decode(tokens.reshape(-1, 1), wide, cache).reshape(
-                batch, case.beams, vocab
-            )
-            feeds = {**fixed, **_past(outputs), "input_ids": tokens.numpy(), "beam_index": beam_index}
-            outputs = self.with_past.run(feeds)
-            self._compare_step(outputs, logits, cache)
-            order = torch.randint(case.beams, (batch, case.beams), generator=generator).numpy()
+            logits = self.reference.decode(tokens.reshape(-1, 1), wide, cache)
+            feeds = {
+                **encoded.feeds,
+                **_past(outputs),
+                "input_ids": tokens.numpy(),
+                "beam_index": beam_index,
+            }
+            outputs = graph.run(feeds)
+            self._compare_step(outputs, logits.reshape(batch, case.beams, vocab), cache)
+            order = torch.randint(case.beams, (batch, case.beams), generator=encoded.generator).numpy()
             beam_index = rows * case.beams + order
 
     def _compare_step(
@@ -203,6 +170,18 @@ class _Comparison:
         wanted = tensors_from_cache(cache.self_attention_cache)
         for name, value, tensor in zip(names, present, wanted, strict=True):
             self.note(name, value, tensor.numpy())
+
+
+def _padded(waveforms: Sequence[NDArray[np.float32]]) -> dict[str, Array]:
+    lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
+    audio = np.zeros((len(waveforms), int(lengths.max())), dtype=np.float32)
+    for row, waveform in enumerate(waveforms):
+        audio[row, : len(waveform)] = waveform
+    return {"audio": audio, "audio_lengths": lengths}
+
+
+def _past_names(geometry: DecoderGeometry) -> list[str]:
+    return [f"past_{kind}.{layer}" for layer in range(geometry.layers) for kind in ("key", "value")]
 
 
 def _past(outputs: dict[str, Array]) -> dict[str, Array]:

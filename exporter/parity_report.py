@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.parity_differences import GraphRow
 from exporter.parity_generate import MAX_TIES_SHARE, SCORE_TOLERANCE, TIE_MARGIN, GenerateRow
-from exporter.parity_graphs import GraphRow
 
 
 @dataclass(frozen=True)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.audio_limits import min_samples, padding_is_safe
 from exporter.bundle_writer import bundle_directory, check_target, describe_files, write_manifest
-from exporter.checkpoint import Checkpoint, load_checkpoint
+from exporter.checkpoint import Checkpoint
 from exporter.errors import ExportError, ParityError
 from exporter.generation_defaults import generation_defaults
-from exporter.hub import locate_checkpoint
+from exporter.hub import OnStage
 from exporter.languages import find_languages
+from exporter.load_source import load_source
 from exporter.manifest_builder import Findings, build_manifest
 from exporter.options import ExportOptions
 from exporter.parity import check_parity
 from exporter.parity_report import ParityReport, records_json, render_markdown
+from exporter.sources import CheckpointSource, Source
 from exporter.tokenizer_files import write_tokenizer
-from exporter.write_graphs import WrittenGraphs, write_graphs
+from exporter.write_graphs import WrittenGraphs, require_decoding, write_graphs
 from graphs import decoder_geometry
+from s2t_runtime.bundle import Bundle
 from s2t_runtime.manifest import AudioInfo, Manifest
 from s2t_runtime.options import GenerationOptions
-
-OnStage = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class ExportResult:
     parity: tuple[ParityReport, ...]
     """One report per precision; empty where the check was switched off."""
     stage_times_s: dict[str, float]
+    notes: tuple[str, ...] = ()
+    """What a user must know of the model before trusting its output: untrained weights, neutral companions."""
 
 
 class StageClock:
@@ -63,12 +65,13 @@ class StageClock:
 
 
 def export_checkpoint(
-    source: str, options: ExportOptions, *, on_stage: OnStage = lambda _: None
+    source: str | Source, options: ExportOptions, *, on_stage: OnStage = lambda _: None
 ) -> ExportResult:
-    """Turn a SpeechEncoderDecoderModel checkpoint into a bundle.
+    """Turn a SpeechEncoderDecoderModel into a bundle.
 
     Args:
-        source: a directory in Hugging Face layout, or a hub id.
+        source: a directory in Hugging Face layout or a hub id (``options.revision`` goes with it); or a
+            source that says more: ``PairSource``, ``RandomWeightsSource``.
         options: what to write and where.
         on_stage: told the name of each stage as it starts.
 
@@ -81,25 +84,45 @@ def export_checkpoint(
     """
     check_target(options.output, force=options.force)
     clock = StageClock(on_stage)
-    clock.begin("load checkpoint")
-    checkpoint = load_checkpoint(
-        locate_checkpoint(source, options.revision),
+    # The first of the loaders' own stages follows at once.
+    checkpoint = load_source(
+        _as_source(source, options),
         ignored_generation_options=options.ignored_generation_options,
+        on_stage=clock.begin,
     )
+    require_decoding(checkpoint)
     defaults = _defaults(checkpoint, options)
     with bundle_directory(options.output, force=options.force) as directory:
         findings = _write_files(checkpoint, options, defaults, directory, clock)
-        manifest = build_manifest(checkpoint, options, findings, describe_files(directory))
-        write_manifest(manifest, directory)
+        files = describe_files(directory)
         reports: tuple[ParityReport, ...] = ()
         if options.check:
             clock.begin("check parity with eager PyTorch")
-            reports = _prove(checkpoint, options, directory)
+            # Without a manifest the directory does not open, should the export be killed before this passed.
+            unproved = build_manifest(checkpoint, options, findings, files)
+            reports = _prove(checkpoint, options, Bundle(directory, unproved))
         clock.begin("put the bundle in place")
-        manifest = dataclasses.replace(manifest, files=describe_files(directory))
+        manifest = build_manifest(
+            checkpoint,
+            options,
+            findings,
+            describe_files(directory, known=files),
+            parity="passed" if options.check else "not checked",
+        )
         write_manifest(manifest, directory)
     clock.finish()
-    return ExportResult(options.output, manifest, reports, clock.times_s)
+    return ExportResult(options.output, manifest, reports, clock.times_s, tuple(checkpoint.origin.notes()))
+
+
+def _as_source(source: str | Source, options: ExportOptions) -> Source:
+    if isinstance(source, str):
+        return CheckpointSource(source, options.revision)
+    if options.revision is not None:
+        raise ExportError(
+            f"revision {options.revision} goes with a checkpoint given by its name alone: "
+            f"name it in {type(source).__name__}"
+        )
+    return source
 
 
 def _defaults(checkpoint: Checkpoint, options: ExportOptions) -> GenerationOptions:
@@ -131,6 +154,14 @@ def _write_files(
             "raise --max-audio-seconds"
         )
     geometry = decoder_geometry(checkpoint.model.decoder)
+    # A mistake in the user's file shows before minutes of graph export.
+    languages = find_languages(
+        checkpoint.files,
+        checkpoint.tokenizer,
+        checkpoint.model.generation_config,
+        vocab_size=geometry.vocab_size,
+        given=options.languages,
+    )
     graphs: dict[str, WrittenGraphs] = {}
     for precision in options.precisions:
         (directory / precision).mkdir()
@@ -138,25 +169,21 @@ def _write_files(
             checkpoint,
             geometry,
             min_samples=shortest,
+            max_samples=longest,
             directory=directory / precision,
             on_stage=lambda graph: clock.begin(f"export {graph}"),
         )
     clock.begin("write tokenizer and limits")
     detokenizer = write_tokenizer(checkpoint.tokenizer, directory)
     audio = AudioInfo(rate, shortest, longest, padding_is_safe(checkpoint, shortest))
-    languages = find_languages(
-        checkpoint.files.model_id, checkpoint.tokenizer, checkpoint.model.generation_config
-    )
     return Findings(geometry, audio, defaults, languages, detokenizer, graphs)
 
 
-def _prove(checkpoint: Checkpoint, options: ExportOptions, directory: Path) -> tuple[ParityReport, ...]:
-    reports = tuple(
-        check_parity(checkpoint, directory, precision=precision) for precision in options.precisions
-    )
+def _prove(checkpoint: Checkpoint, options: ExportOptions, bundle: Bundle) -> tuple[ParityReport, ...]:
+    reports = tuple(check_parity(checkpoint, bundle, precision=precision) for precision in options.precisions)
     text = records_json(reports)
-    (directory / "parity.json").write_text(text, encoding="utf-8")
-    (directory / "parity.md").write_text(
+    (bundle.root / "parity.json").write_text(text, encoding="utf-8")
+    (bundle.root / "parity.md").write_text(
         render_markdown([report.record() for report in reports]), encoding="utf-8"
     )
     failures = [f"{report.precision}: {sentence}" for report in reports for sentence in report.failures()]

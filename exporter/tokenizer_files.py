@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import json
-import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from exporter.detokenizer_proof import Proof, first_difference, proof_sequences, vocabulary_size
+from exporter.errors import UnsupportedModelError
+from exporter.joining_rules import beginning_of_none, joining_rule, with_text_cleanup
+from s2t_runtime.detokenizer import byte_level_bytes
 from s2t_runtime.manifest import Detokenizer
-from s2t_runtime.vocabulary import ABSENT, ADDED, SPECIAL, Vocabulary, byte_level_bytes, write_vocabulary
+from s2t_runtime.vocabulary import ABSENT, ADDED, SPECIAL, Vocabulary, write_vocabulary
 
 TOKENIZER = "tokenizer.json"
 VOCABULARY = "vocabulary.bin"
-_TRIALS = 500
-_TRIAL_LENGTH = 12
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerBase, directory: Path) -> Detokenizer | None:
-    """Write both files.
+    """Write both files, and prove that they give the tokenizer's own text.
 
     Returns:
-        How the vocabulary's tokens are joined; None where that rule is none of the known ones, or does
-        not give the tokenizer's own text on random token sequences. Hosts then need tokenizer.json.
+        How the vocabulary's tokens are joined; None where that rule is none that a manifest can state, or
+        does not give the tokenizer's own text. Hosts then need tokenizer.json.
+
+    Raises:
+        UnsupportedModelError: not even tokenizer.json gives the tokenizer's own text.
+        OSError: a file cannot be written.
     """
     # Not backend_tokenizer.save(): a full disk would raise a bare Exception there, and no OSError.
     text = tokenizer.backend_tokenizer.to_str(pretty=True)
-    (directory / TOKENIZER).write_text(text, encoding="utf-8")
     document = json.loads(text)
-    detokenizer = _joining_rule(document.get("decoder"), cleanup=_cleans_up(tokenizer, document))
-    _write_vocabulary(tokenizer, directory / VOCABULARY, byte_level=_is_byte_level(document.get("decoder")))
-    if detokenizer is None or not _decodes_alike(tokenizer, directory / VOCABULARY, detokenizer):
-        return None
-    return detokenizer
+    decoder, cleanup = document.get("decoder"), _cleans_up(tokenizer, document)
+    if cleanup:
+        # tokenizer.json holds no such setting: without this, it alone would not give transformers' text.
+        document["decoder"] = with_text_cleanup(decoder, beginning_of_none(tokenizer.get_vocab()))
+        text = json.dumps(document, ensure_ascii=False, indent=2)
+    (directory / TOKENIZER).write_text(text, encoding="utf-8")
+    rule = joining_rule(decoder, cleanup=cleanup)
+    byte_level = rule is not None and rule.kind == "byte_level"
+    vocabulary = _write_vocabulary(tokenizer, directory / VOCABULARY, byte_level=byte_level)
+    proof = proof_sequences(tokenizer, range(vocabulary_size(tokenizer)))
+    _check_tokenizer_json(tokenizer, directory / TOKENIZER, proof)
+    return rule if rule is not None and _proved(tokenizer, vocabulary, rule, proof) else None
 
 
 def _cleans_up(tokenizer: PreTrainedTokenizerBase, document: dict[str, Any]) -> bool:
@@ -47,55 +60,46 @@ def _cleans_up(tokenizer: PreTrainedTokenizerBase, document: dict[str, Any]) -> 
     return wanted and (not is_bpe or bool(forced))
 
 
-def _size(tokenizer: PreTrainedTokenizerBase) -> int:
-    """One more than the largest id: ids may have gaps, so the number of tokens can be smaller."""
-    return int(max(tokenizer.get_vocab().values())) + 1
-
-
-def _is_byte_level(decoder: Any) -> bool:
-    return isinstance(decoder, dict) and decoder.get("type") == "ByteLevel"
-
-
-def _joining_rule(decoder: Any, *, cleanup: bool) -> Detokenizer | None:
-    kind = decoder.get("type") if isinstance(decoder, dict) else None
-    if kind == "Metaspace":
-        return Detokenizer(
-            "metaspace",
-            replacement=decoder["replacement"],
-            prepend_scheme=decoder["prepend_scheme"],
-            clean_up_tokenization_spaces=cleanup,
-        )
-    if kind == "ByteLevel":
-        return Detokenizer("byte_level", clean_up_tokenization_spaces=cleanup)
-    if kind == "WordPiece":
-        return Detokenizer(
-            "wordpiece",
-            prefix=decoder["prefix"],
-            cleanup=bool(decoder["cleanup"]),
-            clean_up_tokenization_spaces=cleanup,
-        )
-    return None
-
-
-def _write_vocabulary(tokenizer: PreTrainedTokenizerBase, path: Path, *, byte_level: bool) -> None:
-    added = tokenizer.added_tokens_decoder
-    special = set(tokenizer.all_special_ids) | {index for index, token in added.items() if token.special}
+def _write_vocabulary(tokenizer: PreTrainedTokenizerBase, path: Path, *, byte_level: bool) -> Vocabulary:
+    backend = tokenizer.backend_tokenizer
+    added = backend.get_added_tokens_decoder()
+    # decode() leaves out what the tokenizers library takes for special, by text; all_special_ids may differ.
+    special = {token.content for token in added.values() if token.special}
     tokens, flags = [], []
-    for index in range(_size(tokenizer)):
-        token: Any = tokenizer.convert_ids_to_tokens(index)  # one id in, one text or None out
+    for index in range(vocabulary_size(tokenizer)):
+        token = backend.id_to_token(index)
         if token is None:
             tokens.append(b"")
             flags.append(ABSENT)
             continue
         tokens.append(byte_level_bytes(token) if byte_level else token.encode())
-        flags.append(SPECIAL * (index in special) | ADDED * (index in added))
+        flags.append(SPECIAL * (token in special) | ADDED * (index in added))
     write_vocabulary(path, tokens, flags)
+    return Vocabulary.read(path)
 
 
-def _decodes_alike(tokenizer: PreTrainedTokenizerBase, path: Path, detokenizer: Detokenizer) -> bool:
-    vocabulary, generator, size = Vocabulary.read(path), random.Random(0), _size(tokenizer)  # noqa: S311
-    for _ in range(_TRIALS):
-        ids = [generator.randrange(size) for _ in range(generator.randint(1, _TRIAL_LENGTH))]
-        if vocabulary.decode(ids, detokenizer) != tokenizer.decode(ids, skip_special_tokens=True):
-            return False
-    return True
+def _check_tokenizer_json(tokenizer: PreTrainedTokenizerBase, path: Path, proof: Proof) -> None:
+    backend = Tokenizer.from_file(str(path))
+
+    def texts(sequences: list[list[int]], *, skip_special_tokens: bool) -> Sequence[str]:
+        return backend.decode_batch(sequences, skip_special_tokens=skip_special_tokens)
+
+    difference = first_difference(tokenizer, texts, proof)
+    if difference is not None:
+        raise UnsupportedModelError(
+            f"the tokenizer {type(tokenizer).__name__}",
+            [
+                f"it writes {difference.wanted!r} for the tokens {difference.ids}, where its tokenizer.json gives "
+                f"{difference.got!r}: the class changes the text in Python code, which no bundle holds; use a "
+                "tokenizer whose decode() is that of the tokenizers library"
+            ],
+        )
+
+
+def _proved(
+    tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary, rule: Detokenizer, proof: Proof
+) -> bool:
+    def texts(sequences: list[list[int]], *, skip_special_tokens: bool) -> Sequence[str]:
+        return [vocabulary.decode(ids, rule, skip_special_tokens=skip_special_tokens) for ids in sequences]
+
+    return first_difference(tokenizer, texts, proof) is None

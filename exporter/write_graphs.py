@@ -10,16 +10,20 @@ import onnx_ir as ir
 from transformers import PreTrainedModel
 
 from exporter.checkpoint import Checkpoint
+from exporter.errors import UnsupportedModelError
 from exporter.graph_exports import decoder_exports, encoder_export, encoder_module
 from exporter.onnx_checks import check_graph
 from exporter.onnx_export import onnx_from_graph
 from exporter.passes.share_weights import share_weights
 from graphs import (
-    SHARED_CROSS_ATTENTION,
+    CrossAttentionMode,
     DecoderGeometry,
     GraphSignature,
     attention_implementation,
+    decoding_faults,
+    encoder_state_width,
     find_cross_attention,
+    traceable,
 )
 
 DECODER_WEIGHTS = "decoder.onnx.data"
@@ -34,10 +38,37 @@ class WrittenGraphs:
     encoder: GraphSignature
     decoder_first_step: GraphSignature
     decoder_with_past: GraphSignature
+    cross_attention: CrossAttentionMode
+
+
+@dataclass(frozen=True)
+class WrittenDecoders:
+    """The contracts of both decoder files, and how they attend to the encoder."""
+
+    first_step: GraphSignature
+    with_past: GraphSignature
+    cross_attention: CrossAttentionMode
+
+
+def require_decoding(checkpoint: Checkpoint) -> None:
+    """Let the decoder decode a few tokens in eager, before anything is traced.
+
+    Raises:
+        UnsupportedModelError: it cannot, or not with the same result with and without a cache.
+    """
+    faults = decoding_faults(checkpoint.model.decoder)
+    if faults:
+        raise UnsupportedModelError(checkpoint.files.source, faults)
 
 
 def write_graphs(
-    checkpoint: Checkpoint, geometry: DecoderGeometry, *, min_samples: int, directory: Path, on_stage: OnStage
+    checkpoint: Checkpoint,
+    geometry: DecoderGeometry,
+    *,
+    min_samples: int,
+    max_samples: int,
+    directory: Path,
+    on_stage: OnStage,
 ) -> WrittenGraphs:
     """Export the three graphs in float32 to ``directory``.
 
@@ -45,6 +76,7 @@ def write_graphs(
         checkpoint: the loaded model.
         geometry: of its decoder.
         min_samples: shortest audio the encoder takes.
+        max_samples: longest audio the bundle is for; position tables reach so far.
         directory: exists; receives encoder.onnx, decoder_first_step.onnx, decoder_with_past.onnx and
             their weight files.
         on_stage: told the name of each graph as its export starts.
@@ -53,23 +85,34 @@ def write_graphs(
         GraphError: a graph cannot be exported or breaks its contract.
     """
     on_stage("encoder")
-    encoder = write_encoder(checkpoint, geometry, min_samples=min_samples, directory=directory)
-    first_step, with_past = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage)
-    return WrittenGraphs(encoder, first_step, with_past)
+    encoder = write_encoder(
+        checkpoint, geometry, min_samples=min_samples, max_samples=max_samples, directory=directory
+    )
+    decoders = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage)
+    return WrittenGraphs(encoder, decoders.first_step, decoders.with_past, decoders.cross_attention)
 
 
 def write_encoder(
-    checkpoint: Checkpoint, geometry: DecoderGeometry, *, min_samples: int, directory: Path
+    checkpoint: Checkpoint,
+    geometry: DecoderGeometry,
+    *,
+    min_samples: int,
+    directory: Path,
+    max_samples: int = 0,
 ) -> GraphSignature:
     """Export the encoder graph, which holds the decoder's cross projections."""
     model = checkpoint.model
     # "eager" attention keeps matrix products and softmax visible to graph optimisers, and BERT's
     # masks cannot be traced through "sdpa".
-    with attention_implementation(model.encoder, "eager"), attention_implementation(model.decoder, "eager"):
+    with (
+        attention_implementation(model.encoder, "eager"),
+        attention_implementation(model.decoder, "eager"),
+        traceable(model.decoder),
+    ):
         export = encoder_export(
-            encoder_module(model, checkpoint.features),
+            encoder_module(model, checkpoint.features, max_samples=max_samples),
             geometry,
-            hidden=int(model.decoder.config.hidden_size),
+            hidden=encoder_state_width(model.decoder.config),
             min_samples=min_samples,
         )
         onnx_model = onnx_from_graph(export)
@@ -80,11 +123,11 @@ def write_encoder(
 
 def write_decoders(
     decoder: PreTrainedModel, geometry: DecoderGeometry, directory: Path, on_stage: OnStage
-) -> tuple[GraphSignature, GraphSignature]:
+) -> WrittenDecoders:
     """Export both decoder graphs onto one weight file."""
-    cross_modules = find_cross_attention(decoder)
-    with attention_implementation(decoder, SHARED_CROSS_ATTENTION):
-        exports = decoder_exports(decoder, cross_modules, geometry)
+    cross_attention = find_cross_attention(decoder)
+    with attention_implementation(decoder, cross_attention.implementation), traceable(decoder):
+        exports = decoder_exports(decoder, cross_attention, geometry)
         models: list[ir.Model] = []
         for export in exports:
             on_stage(export.signature.name)
@@ -92,7 +135,7 @@ def write_decoders(
     share_weights(models, directory, DECODER_WEIGHTS)
     for model, export in zip(models, exports, strict=True):
         _save(model, directory, export.signature)
-    return exports[0].signature, exports[1].signature
+    return WrittenDecoders(exports[0].signature, exports[1].signature, cross_attention.mode)
 
 
 def _save(model: ir.Model, directory: Path, signature: GraphSignature) -> None:

@@ -1,10 +1,15 @@
 """WHAT is exported: the three graphs as torch modules, and their contract."""
 
-from graphs.attention import SHARED_CROSS_ATTENTION, attention_implementation
-from graphs.cross_attention import decoder_geometry, find_cross_attention
+from graphs.attention import CrossAttention, CrossAttentionMode, attention_implementation
+from graphs.cross_attention import find_cross_attention
 from graphs.decoder import FirstStepGraph, WithPastGraph
-from graphs.encoder import EncoderGraph
+from graphs.decoder_families import traceable
+from graphs.decoder_probe import encoder_state_width
+from graphs.decoder_support import decoding_faults
+from graphs.encoder import EncoderGraph, FeatureSettings
 from graphs.features import WaveformSettings
+from graphs.geometry import decoder_geometry
+from graphs.log_mel import LogMelSettings
 from graphs.signature import (
     DecoderGeometry,
     GraphSignature,
@@ -15,18 +20,24 @@ from graphs.signature import (
 )
 
 __all__ = [
-    "SHARED_CROSS_ATTENTION",
+    "CrossAttention",
+    "CrossAttentionMode",
     "DecoderGeometry",
     "EncoderGraph",
+    "FeatureSettings",
     "FirstStepGraph",
     "GraphSignature",
+    "LogMelSettings",
     "TensorSpec",
     "WaveformSettings",
     "WithPastGraph",
     "attention_implementation",
     "decoder_geometry",
+    "decoding_faults",
     "encoder_signature",
+    "encoder_state_width",
     "find_cross_attention",
     "first_step_signature",
+    "traceable",
     "with_past_signature",
 ]

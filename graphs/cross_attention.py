@@ -1,4 +1,4 @@
-"""Finds a decoder's cross-attention by watching it run, so that no family needs to be listed."""
+"""Finds how a decoder attends to the encoder by watching it run, so that no family needs to be listed."""
 
 from __future__ import annotations
 
@@ -9,58 +9,64 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-from graphs.attention import attention_implementation, shared_cross_attention
-from graphs.cache_layout import empty_cache
-from graphs.signature import DecoderGeometry
+from graphs.attention import CrossAttention, attention_implementation, shared_cross_attention
+from graphs.cache_layout import tensors_from_cache
+from graphs.decoder import DecoderGraph
+from graphs.decoder_probe import PROBE_FRAMES, probe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _PROBE = "s2t_probe"
-_PROBE_FRAMES = 7
-_PROBE_TOKENS = 2
+_BATCH, _BEAMS = 2, 3
+_TOLERANCE = 1e-4
+"""Of the largest logit, between the two modes: float32 stays at 1e-6, mixed-up beams are at 1e-1."""
 
 
-def find_cross_attention(decoder: PreTrainedModel) -> tuple[nn.Module, ...]:
+def find_cross_attention(decoder: PreTrainedModel) -> CrossAttention:
+    """Shared over beams where every layer allows it and the result is that of expanded keys, else expanded."""
+    modules = _modules_on_the_interface(decoder)
+    layers = len(probe(decoder)[0].cross_attention_cache.layers)
+    expanded, shared = CrossAttention(), CrossAttention(modules)
+    if len({id(module) for module in modules}) != layers or len(modules) != layers:
+        return expanded
+    wanted, got = (_beam_logits(decoder, cross_attention) for cross_attention in (expanded, shared))
+    same = float((wanted - got).abs().max()) <= _TOLERANCE * float(wanted.abs().max())
+    return shared if same else expanded
+
+
+def _modules_on_the_interface(decoder: PreTrainedModel) -> tuple[nn.Module, ...]:
     """The modules that attend to encoder states through transformers' AttentionInterface.
 
     Two tokens are decoded against seven frames; a module that meets seven keys is cross-attention.
     """
+    if not decoder._can_set_attn_implementation():  # noqa: SLF001 - it would log a warning and do nothing
+        return ()
     found: list[nn.Module] = []
 
     def watch(
         module: nn.Module, query: Tensor, key: Tensor, *arguments: Any, **named: Any
     ) -> tuple[Tensor, None]:
-        if key.shape[2] == _PROBE_FRAMES:
+        if key.shape[2] == PROBE_FRAMES:
             found.append(module)
         return shared_cross_attention(module, query, key, *arguments, **named)
 
     AttentionInterface.register(_PROBE, watch)
     AttentionMaskInterface.register(_PROBE, eager_mask)
     with attention_implementation(decoder, _PROBE):
-        _probe(decoder)
+        probe(decoder)
     return tuple(found)
 
 
-def decoder_geometry(decoder: PreTrainedModel) -> DecoderGeometry:
-    """Layers, heads and widths, read off a cache that the decoder itself fills."""
-    cache = _probe(decoder)
-    cross = cache.cross_attention_cache
-    _, heads, _, head_dim = cross.layers[0].keys.shape
-    positions = getattr(decoder.config, "max_position_embeddings", None)
-    return DecoderGeometry(
-        layers=len(cross.layers),
-        heads=int(heads),
-        head_dim=int(head_dim),
-        vocab_size=int(decoder.config.vocab_size),
-        max_positions=None if positions is None else int(positions),
-    )
-
-
-def _probe(decoder: PreTrainedModel) -> Any:
-    cache = empty_cache()
-    states = torch.zeros((1, _PROBE_FRAMES, decoder.config.hidden_size), dtype=decoder.dtype)
-    tokens = torch.zeros((1, _PROBE_TOKENS), dtype=torch.long)
-    with torch.no_grad():
-        decoder(input_ids=tokens, encoder_hidden_states=states, past_key_values=cache, use_cache=True)
-    return cache
+def _beam_logits(decoder: PreTrainedModel, cross_attention: CrossAttention) -> Tensor:
+    """Logits [2, 3, vocab] of two utterances with three beams each, keys and values at random."""
+    generator = torch.Generator().manual_seed(0)
+    cross = [
+        torch.randn((_BATCH, *tensor.shape[1:]), generator=generator).to(tensor.dtype)
+        for tensor in tensors_from_cache(probe(decoder)[0].cross_attention_cache)
+    ]
+    tokens = torch.arange(_BATCH * _BEAMS * 2).reshape(_BATCH, _BEAMS, 2) % decoder.config.vocab_size
+    mask = torch.arange(PROBE_FRAMES)[None, :] < torch.tensor([[PROBE_FRAMES], [4]])
+    graph = DecoderGraph(decoder, cross_attention).eval()
+    with attention_implementation(decoder, cross_attention.implementation), torch.no_grad():
+        return graph.decode(tokens, mask, cross, [])[0]

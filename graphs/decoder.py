@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import EncoderDecoderCache
 
-from graphs.attention import beams_shared
+from graphs.attention import CrossAttention, beams_shared, expand_over_beams
 from graphs.cache_layout import cache_from_tensors, tensors_from_cache
+from graphs.decoder_probe import encoder_state_width
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -19,18 +20,17 @@ if TYPE_CHECKING:
 class DecoderGraph(nn.Module):
     """What both decoder graphs share: one pass over the decoder, then the candidates of each beam."""
 
-    def __init__(self, decoder: PreTrainedModel, cross_modules: tuple[nn.Module, ...]) -> None:
-        """Wrap a decoder whose attention implementation is SHARED_CROSS_ATTENTION.
+    def __init__(self, decoder: PreTrainedModel, cross_attention: CrossAttention) -> None:
+        """Wrap a decoder whose attention implementation is ``cross_attention.implementation``.
 
         Args:
             decoder: a causal language model with cross-attention.
-            cross_modules: its cross-attention modules, which share keys and values over beams.
+            cross_attention: how it attends to the encoder, as find_cross_attention found it.
         """
         super().__init__()
         self.decoder = decoder
-        self.cross_modules = cross_modules
-        self.vocab_size = int(decoder.config.vocab_size)
-        self.hidden_size = int(decoder.config.hidden_size)
+        self.cross_attention = cross_attention
+        self.state_width = encoder_state_width(decoder.config)
         slices_logits = "logits_to_keep" in inspect.signature(decoder.forward).parameters
         # Only the last position is ever scored: the vocabulary product of the others is left out.
         self.logits_arguments = {"logits_to_keep": 1} if slices_logits else {}
@@ -43,26 +43,31 @@ class DecoderGraph(nn.Module):
         # An additive mask of four axes passes through every decoder's mask preparation unchanged.
         dtype = cross[0].dtype
         mask = (1.0 - encoder_mask[:, None, None, :].to(dtype)) * torch.finfo(dtype).min
+        if self.cross_attention.mode == "expanded":
+            cross = [expand_over_beams(tensor, beams) for tensor in cross]
+            # Families that compute attention themselves want the mask at its full size.
+            mask = expand_over_beams(mask.expand(-1, -1, new, -1), beams)
         # The states only have to be there: the cross cache is filled, so their values are never used.
-        states = cross[0][:, 0, :, :1].expand(-1, -1, self.hidden_size)
+        states = cross[0][:, 0, :, :1].expand(-1, -1, self.state_width)
         cache = EncoderDecoderCache(cache_from_tensors(past), cache_from_tensors(cross))
-        with beams_shared(self.cross_modules, beams):
+        with beams_shared(self.cross_attention.modules, beams):
             output = self.decoder(
                 input_ids=input_ids.reshape(batch * beams, new),
                 encoder_hidden_states=states,
                 encoder_attention_mask=mask,
                 past_key_values=cache,
                 use_cache=True,
+                return_dict=True,
                 **self.logits_arguments,
             )
-        logits = output.logits[:, -1, :].to(torch.float32).reshape(batch, beams, self.vocab_size)
+        logits = output.logits[:, -1, :].to(torch.float32).unflatten(0, (batch, beams))
         return logits, tensors_from_cache(cache.self_attention_cache)
 
     def best(self, logits: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities and ids [batch, beams, candidates] of the best continuations, best first."""
         count: Any = candidates.item()  # a SymInt while tracing
         torch._check(count >= 1)  # noqa: SLF001 - torch's documented way to bound a run-time size
-        torch._check(count <= self.vocab_size)  # noqa: SLF001
+        torch._check(count <= logits.shape[-1])  # noqa: SLF001
         # Log-softmax written out: TensorRT imports the operator as log(softmax(x)), which underflows to
         # -inf. Subtracting the normaliser after the top-k spares a pass over the vocabulary.
         shifted = logits - logits.amax(dim=-1, keepdim=True)

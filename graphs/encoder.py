@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,19 +12,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from graphs.cache_layout import empty_cache, tensors_from_cache
-from graphs.features import WaveformFeatures, WaveformSettings
+from graphs.encoder_families import PositionTables, traceable_encoder
+from graphs.features import WaveformFeatures, WaveformSettings, mask_from_lengths
+from graphs.log_mel import LogMelFeatures, LogMelSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, SpeechEncoderDecoderModel
 
 
-def mask_from_lengths(lengths: Tensor, size: int) -> Tensor:
-    """Bool [batch, size], true below each length: a range comparison, which every host's runtime knows."""
-    return torch.arange(size)[None, :] < lengths[:, None]
-
-
 @contextmanager
-def masks_from_lengths(encoder: PreTrainedModel, audio_lengths: Tensor) -> Iterator[None]:
+def masks_from_lengths(encoder: PreTrainedModel, lengths: Tensor) -> Iterator[None]:
     """Let the encoder derive its frame masks from lengths.
 
     transformers sums the sample mask with CumSum and writes ones by index, which TensorRT cannot
@@ -31,7 +29,8 @@ def masks_from_lengths(encoder: PreTrainedModel, audio_lengths: Tensor) -> Itera
     """
 
     def feature_vector_mask(frames: int, _attention_mask: Tensor, add_adapter: bool | None = None) -> Tensor:  # noqa: FBT001
-        return mask_from_lengths(frame_lengths(encoder, audio_lengths, add_adapter=add_adapter), frames)
+        before = add_adapter is False
+        return mask_from_lengths(frame_lengths(encoder, lengths, before_adapter=before), frames)
 
     encoder._get_feature_vector_attention_mask = feature_vector_mask  # type: ignore[assignment]  # noqa: SLF001
     try:
@@ -40,12 +39,13 @@ def masks_from_lengths(encoder: PreTrainedModel, audio_lengths: Tensor) -> Itera
         del encoder._get_feature_vector_attention_mask  # noqa: SLF001
 
 
-def frame_lengths(encoder: Any, audio_lengths: Tensor, *, add_adapter: bool | None = None) -> Tensor:
-    """Frames per utterance, int64 [batch]; ``add_adapter=False`` counts before the adapter."""
+def frame_lengths(encoder: Any, lengths: Tensor, *, before_adapter: bool = False) -> Tensor:
+    """Frames per utterance, int64 [batch], of inputs (samples or stacked frames) per utterance."""
+    count = encoder._get_feat_extract_output_lengths  # noqa: SLF001
     # Families without an adapter (hubert) do not know the argument.
-    arguments = {} if add_adapter is None else {"add_adapter": add_adapter}
-    lengths = encoder._get_feat_extract_output_lengths(audio_lengths, **arguments)  # noqa: SLF001
-    return lengths.to(torch.long)
+    knows_adapters = "add_adapter" in inspect.signature(count).parameters
+    arguments = {"add_adapter": False} if before_adapter and knows_adapters else {}
+    return count(lengths, **arguments).to(torch.long)
 
 
 class MaskedAssignment(TorchFunctionMode):
@@ -72,16 +72,38 @@ class MaskedAssignment(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+FeatureSettings = WaveformSettings | LogMelSettings
+
+
+def feature_module(settings: FeatureSettings) -> WaveformFeatures | LogMelFeatures:
+    """The feature extraction that the settings describe."""
+    return LogMelFeatures(settings) if isinstance(settings, LogMelSettings) else WaveformFeatures(settings)
+
+
 class EncoderGraph(nn.Module):
     """Wraps a checkpoint's encoder, its projection to the decoder and the decoder's cross projections."""
 
-    def __init__(self, model: SpeechEncoderDecoderModel, settings: WaveformSettings) -> None:
+    def __init__(
+        self, model: SpeechEncoderDecoderModel, settings: FeatureSettings, *, max_samples: int = 0
+    ) -> None:
+        """Wrap a model, which stays as it is.
+
+        Args:
+            model: in evaluation mode.
+            settings: of its feature extractor.
+            max_samples: the longest audio that a trace of this module must take; position tables that end
+                before it are extended.
+        """
         super().__init__()
-        self.features = WaveformFeatures(settings)
+        self.features = feature_module(settings)
         self.encoder = model.encoder
         self.decoder = model.decoder
         # The class builds enc_to_dec_proj by the same condition that its forward uses it by.
         self.projection = getattr(model, "enc_to_dec_proj", None)
+        longest = frame_lengths(
+            self.encoder, self.features.lengths(torch.tensor([max_samples])), before_adapter=True
+        )
+        self.positions = PositionTables(self.encoder, int(longest))
 
     def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, ...]:
         """Encode a padded batch.
@@ -94,24 +116,24 @@ class EncoderGraph(nn.Module):
             encoder_states [batch, frames, hidden], encoder_mask bool [batch, frames], then
             cross_key.N, cross_value.N [batch, heads, frames, head_dim] layer by layer.
         """
-        valid = mask_from_lengths(audio_lengths, audio.shape[1])
-        values = self.features(audio, valid)
-        with MaskedAssignment():
-            states, mask = self.encode(values, valid, audio_lengths)
+        states, mask = self.encode(audio, audio_lengths)
         if self.projection is not None:
             states = self.projection(states)
         return states, mask, *self.cross_keys_values(states)
 
-    def encode(self, values: Tensor, valid: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """States [batch, frames, hidden] and their mask bool [batch, frames]."""
-        if self.features.settings.masks_padding:
-            with masks_from_lengths(self.encoder, audio_lengths):
-                states = self.encoder(values, attention_mask=valid).last_hidden_state
-            mask = mask_from_lengths(frame_lengths(self.encoder, audio_lengths), states.shape[1])
-        else:
-            # Such checkpoints get no mask at all: every frame of the padded batch is attended to.
-            states = self.encoder(values).last_hidden_state
-            mask = mask_from_lengths(torch.full_like(audio_lengths, states.shape[1]), states.shape[1])
+    def encode(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's own states [batch, frames, width] and their mask bool [batch, frames]."""
+        values, lengths = self.features(audio, audio_lengths), self.features.lengths(audio_lengths)
+        with MaskedAssignment(), self.positions.in_use(), traceable_encoder(self.encoder):
+            if self.features.settings.masks_padding:
+                valid = mask_from_lengths(lengths, values.shape[1])
+                with masks_from_lengths(self.encoder, lengths):
+                    states = self.encoder(values, attention_mask=valid, return_dict=True).last_hidden_state
+                mask = mask_from_lengths(frame_lengths(self.encoder, lengths), states.shape[1])
+            else:
+                # Such checkpoints get no mask at all: every frame of the padded batch is attended to.
+                states = self.encoder(values, return_dict=True).last_hidden_state
+                mask = mask_from_lengths(torch.full_like(lengths, states.shape[1]), states.shape[1])
         return states, mask
 
     def cross_keys_values(self, states: Tensor) -> list[Tensor]:

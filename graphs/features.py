@@ -8,6 +8,11 @@ import torch
 from torch import Tensor, nn
 
 
+def mask_from_lengths(lengths: Tensor, size: int) -> Tensor:
+    """Bool [batch, size], true below each length: a range comparison, which every host's runtime knows."""
+    return torch.arange(size)[None, :] < lengths[:, None]
+
+
 @dataclass(frozen=True)
 class WaveformSettings:
     """What a Wav2Vec2FeatureExtractor does to raw samples."""
@@ -33,17 +38,18 @@ class WaveformFeatures(nn.Module):
         super().__init__()
         self.settings = settings
 
-    def forward(self, audio: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, audio_lengths: Tensor) -> Tensor:
         """Normalise each utterance.
 
         Args:
             audio: float32 [batch, samples].
-            valid: bool [batch, samples], false behind each utterance's end.
+            audio_lengths: int64 [batch]; what lies behind does not matter.
 
         Returns:
             float32 [batch, samples].
         """
         settings = self.settings
+        valid = mask_from_lengths(audio_lengths, audio.shape[1])
         padding = torch.full((), settings.padding_value, dtype=audio.dtype)
         padded = torch.where(valid, audio, padding)
         if not settings.do_normalize:
@@ -57,6 +63,10 @@ class WaveformFeatures(nn.Module):
         centred = (audio - _sum(audio * weights) / count) * weights
         variance = centred.square().sum(-1, keepdim=True) / count
         return torch.where(valid, centred / torch.sqrt(variance + 1e-7), padding)
+
+    def lengths(self, audio_lengths: Tensor) -> Tensor:
+        """Inputs that the encoder may attend to, int64 [batch]: every sample is one."""
+        return audio_lengths
 
 
 def _sum(values: Tensor) -> Tensor:

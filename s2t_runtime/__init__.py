@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from s2t_runtime.errors import AudioError, BundleError, ClosedError, OptionError, S2TError, SessionError
-from s2t_runtime.results import Hypothesis, Result
+from s2t_runtime.results import Hypothesis, Result, TokenEvent
 
 if TYPE_CHECKING:
     from s2t_runtime.model import SpeechToText, load
@@ -49,5 +49,6 @@ __all__ = [
     "S2TError",
     "SessionError",
     "SpeechToText",
+    "TokenEvent",
     "load",
 ]

@@ -3,6 +3,8 @@
 All scores are float32 and every sum, division and penalty is taken in transformers' order, so that
 hypotheses and scores are the same. What torch.topk leaves open is settled here: among equal scores the
 lower beam goes first, then the lower token id, and finished hypotheses before newly finished ones.
+
+With do_sample the continuations of a step are drawn instead of ranked (beam sampling); all else is the same.
 """
 
 from __future__ import annotations
@@ -13,41 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.options import SearchPlan
-from s2t_runtime.rules import Rows, RowSource
+from s2t_runtime.hypotheses import Hypothesis, Observer, SearchResult
+from s2t_runtime.plan import SearchPlan
+from s2t_runtime.rows import Rows, RowSource, best_of_rows
+from s2t_runtime.sampling import check_drawable, generators
 from s2t_runtime.session import Float32, Int64, StepFunction
 
 NEVER = np.float32(-1.0e9)  # transformers' stand-in for -inf, which still orders what it is added to
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """One decoded sequence.
-
-    Attributes:
-        tokens: prompt, new tokens and end token, without padding.
-        score: log-probability of the new tokens divided by their number ** length_penalty.
-        log_probs: log-probability of each new token after the rules.
-    """
-
-    tokens: tuple[int, ...]
-    score: float
-    log_probs: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found.
-
-    Attributes:
-        hypotheses: best first, batch × num_return_sequences.
-        steps: decoder steps taken.
-        stopped: whether the caller ended the search early.
-    """
-
-    hypotheses: tuple[tuple[Hypothesis, ...], ...]
-    steps: int
-    stopped: bool
 
 
 @dataclass
@@ -106,26 +80,41 @@ class BeamSearch:
         self._is_finished = np.zeros((batch, beams), dtype=np.bool_)
         self._may_improve = np.ones((batch, 1), dtype=np.bool_)
         self._active = np.ones((batch, 1), dtype=np.bool_)
+        # One for each utterance where continuations are drawn, none where they are ranked.
+        self._generators: list[np.random.Generator] = []
+        if plan.sampling is not None:
+            self._generators = [one for (one,) in generators(plan.sampling.seed, batch, 1)]
+        # Where scores may be positive, those that may not finish can outrank an empty place all the same.
+        positive = plan.sequence_bias or plan.decay is not None
+        self._contenders = self._keep if positive else beams
 
-    def run(self, stop: Callable[[], bool] | None) -> SearchResult:
+    def run(self, stop: Callable[[], bool] | None, observe: Observer | None = None) -> SearchResult:
         """Search until every utterance has ended, or ``stop`` says so between two steps."""
         plan = self._plan
         batch = len(self._utterances)
         prompt = np.tile(np.array(plan.prompt, dtype=np.int64), (batch, 1, 1))
-        rows = self._source.rows(prompt, self._utterances, prompt)
+        rows = self._source.rows(prompt, self._utterances, prompt, self._active)
         self._advance(self._spread(rows))
+        if observe is not None:
+            self._tell(observe, np.ones_like(self._active))
         # The cache has one row per utterance still, whatever beam a token came from.
         beam_index = np.repeat(self._utterances, plan.num_beams, axis=1)
         steps, stopped = 1, False
         while self._active.any():
+            before = self._active
             if stop is not None and stop():
                 self._finish_running()
                 stopped = True
                 break
             histories = self._running.tokens[:, :, : self._length]
-            rows = self._source.rows(histories[:, :, -1:].copy(), beam_index, histories)
+            rows = self._source.rows(histories[:, :, -1:].copy(), beam_index, histories, before)
             beam_index = self._utterances * plan.num_beams + self._advance(rows)
             steps += 1
+            if observe is not None:
+                self._tell(observe, before)
+        if stopped and observe is not None:
+            self._active = np.zeros_like(before)
+            self._tell(observe, before)
         return SearchResult(self._hypotheses(), steps, stopped)
 
     def _spread(self, rows: Rows) -> Rows:
@@ -137,7 +126,7 @@ class BeamSearch:
     def _advance(self, rows: Rows) -> Int64:
         """Extend the beams; returns the beam that each continues, int64 [batch, beams]."""
         chosen = self._choose(rows)
-        if chosen.ends[:, : self._plan.num_beams].any():
+        if self._contenders > self._plan.num_beams or chosen.ends[:, : self._plan.num_beams].any():
             self._update_finished(chosen)
         parents = self._continue(chosen)
         self._length += 1
@@ -151,13 +140,33 @@ class BeamSearch:
         scores = (rows.scores + self._running.scores[:, :, None]).reshape(batch, beams * n)
         # Sorting by beam × vocabulary + id among equals puts the lower beam first, then the lower id.
         places = (rows.ids + np.arange(beams)[:, None] * vocab).reshape(batch, beams * n)
-        order = np.lexsort((places, -scores), axis=-1)[:, : self._keep]
+        if not self._generators:
+            order = np.lexsort((places, -scores), axis=-1)[:, : self._keep]
+        else:
+            order = self._draw(scores, places)
         parents, tokens = np.divmod(places[self._utterances, order], vocab)
         ends = (tokens[..., None] == self._eos).any(axis=-1)
         if self._length + 1 >= self._plan.max_length:
             ends = np.ones_like(ends)
         log_probs = rows.log_probs.reshape(batch, beams * n)[self._utterances, order]
         return _Chosen(parents, tokens, log_probs, scores[self._utterances, order], ends)
+
+    def _draw(self, scores: Float32, places: Int64) -> Int64:
+        """Draw without replacement by the scores' softmax, in the order drawn: int64 [batch, to keep].
+
+        ``torch.multinomial`` ranks p / q, q exponentially distributed; this ranks its logarithm. What has
+        no probability comes last, where torch leaves the order open.
+
+        Raises:
+            OptionError: an utterance that has not ended has no token to draw.
+        """
+        check_drawable(scores.max(axis=-1, keepdims=True), self._active)
+        keys = scores.astype(np.float64)
+        for row, generator in enumerate(self._generators):
+            possible = np.flatnonzero(np.isfinite(scores[row]))
+            possible = possible[np.argsort(places[row, possible], kind="stable")]
+            keys[row, possible] -= np.log(generator.standard_exponential(possible.size))
+        return best_of_rows(keys, self._keep)
 
     def _continue(self, chosen: _Chosen) -> Int64:
         """``_get_running_beams_for_next_iteration``: the best that have not ended."""
@@ -177,11 +186,12 @@ class BeamSearch:
         """``_update_finished_beams``, for the first num_beams continuations.
 
         Only those may finish. The others carry a penalty in transformers that no place among the finished
-        is ever worse than, so they are left out.
+        is ever worse than, so they are left out; unless scores may be positive.
         """
-        beams, length = self._plan.num_beams, self._length
+        beams, length = self._contenders, self._length
         new = length - len(self._plan.prompt)
-        parents, ends = chosen.parents[:, :beams], chosen.ends[:, :beams]
+        parents, ends = chosen.parents[:, :beams], chosen.ends[:, :beams].copy()
+        ends[:, self._plan.num_beams :] = False
         tokens = self._running.tokens[self._utterances, parents]
         tokens[:, :, length] = chosen.tokens[:, :beams]
         log_probs = self._running.log_probs[self._utterances, parents]
@@ -222,6 +232,19 @@ class BeamSearch:
         if plan.early_stopping is True:
             ended |= self._is_finished.all(axis=-1, keepdims=True)
         self._active = self._active & ~ended
+
+    def _tell(self, observe: Observer, before: NDArray[np.bool_]) -> None:
+        """The best hypothesis so far of each utterance that had not ended before this step."""
+        running, prompt = self._running, len(self._plan.prompt)
+        scores = self._over_length(running.scores[:, 0], self._length - prompt)
+        for utterance in np.flatnonzero(before[:, 0]).tolist():
+            final = not self._active[utterance, 0]
+            if final or self._finished.scores[utterance, 0] >= scores[utterance]:
+                length = prompt + int(self._finished.lengths[utterance, 0])
+                tokens = self._finished.tokens[utterance, 0, :length]
+            else:
+                tokens = running.tokens[utterance, 0, : self._length]
+            observe(utterance, 0, tuple(tokens.tolist()), final)
 
     def _finish_running(self) -> None:
         """Count the running beams as finished where they are, as the maximum length would."""

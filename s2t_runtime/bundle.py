@@ -35,6 +35,8 @@ FAST_HASH_LIMIT: Final = 64 * 2**20
 GRAPH_NAMES: Final = tuple(field.name for field in fields(PrecisionInfo))
 _REMEDY: Final = "copy the bundle again or export again"
 _SHOWN_PROBLEMS: Final = 5
+_MODEL_ID: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+"""What a name on the hub looks like: owner and model, nothing before, between or behind."""
 
 
 @dataclass(frozen=True)
@@ -142,19 +144,34 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 def _manifest_text(root: Path) -> str:
     if not root.exists():
-        raise BundleError(f"{root} does not exist: pass the directory of a bundle, as export-s2t wrote it")
+        raise BundleError(_does_not_exist(root))
     if not root.is_dir():
         raise BundleError(f"{root} is a file: pass the directory of a bundle, as export-s2t wrote it")
     path = root / MANIFEST_NAME
     if not path.is_file():
-        raise BundleError(
-            f"{root} is not a bundle (it has no {MANIFEST_NAME}): pass a directory that export-s2t wrote"
-        )
+        # Inside an interrupted export and in a checkpoint there is all but a manifest.
+        hint = "pass a directory that export-s2t wrote"
+        if ".unfinished-" in root.name:
+            hint = "its export was interrupted; delete it and export again"
+        elif (root / "config.json").is_file():
+            hint = f"it looks like a checkpoint, which `export-s2t {root} -o OUTPUT` turns into one"
+        raise BundleError(f"{root} is not a bundle (it has no {MANIFEST_NAME}): {hint}")
     _check_inside(root, MANIFEST_NAME)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path} cannot be read ({error}): {_REMEDY}") from error
+
+
+def _does_not_exist(root: Path) -> str:
+    text = f"{root} does not exist: pass the directory of a bundle, as export-s2t wrote it"
+    if _MODEL_ID.fullmatch(root.as_posix()) is None:
+        return text
+    return (
+        f"{text}; nothing is downloaded here. For a checkpoint of this name on the Hugging Face hub: "
+        f"`export-s2t {root} -o OUTPUT`, then pass OUTPUT; for a bundle there: "
+        f"`hf download {root} --local-dir OUTPUT`, then pass OUTPUT"
+    )
 
 
 def _graph_paths(manifest: Manifest) -> Iterator[str]:

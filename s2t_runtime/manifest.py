@@ -18,7 +18,8 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 from s2t_runtime.errors import BundleError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""What this release writes; it reads every version from 1 on. docs/bundle.md says what each brought."""
 _REMEDY: Final = "copy the bundle again or export again"
 _WANTED: Final[dict[type, str]] = {int: "an integer", str: "a text", bool: "true or false"}
 _T = TypeVar("_T")
@@ -107,8 +108,36 @@ class DecoderInfo:
 
 
 @dataclass(frozen=True)
+class JoiningStep:
+    """One step from tokens to text; ``detokenizer.py`` says what each does with its fields."""
+
+    step: Annotated[
+        str,
+        OneOf(
+            (
+                "replace",
+                "byte_fallback",
+                "byte_level",
+                "join",
+                "strip",
+                "trim",
+                "metaspace",
+                "wordpiece",
+                "suffix",
+                "ctc",
+            )
+        ),
+    ]
+    pattern: str | None = None
+    content: str | None = None
+    count: int = 0
+    prepend_scheme: Annotated[str, OneOf(("always", "first", "never"))] | None = None
+    cleanup: bool = False
+
+
+@dataclass(frozen=True)
 class Detokenizer:
-    """How the tokens of vocabulary.bin are joined into text; ``vocabulary.py`` implements it.
+    """How the tokens of vocabulary.bin are joined into text; ``detokenizer.py`` implements it.
 
     Attributes:
         kind: the joining rule.
@@ -117,14 +146,16 @@ class Detokenizer:
         prefix: wordpiece: what a token that continues a word begins with.
         cleanup: wordpiece: the decoder's own clean-up.
         clean_up_tokenization_spaces: transformers' clean-up of the whole text, applied afterwards.
+        steps: steps: what is done to the tokens, in order.
     """
 
-    kind: Annotated[str, OneOf(("metaspace", "byte_level", "wordpiece"))]
+    kind: Annotated[str, OneOf(("metaspace", "byte_level", "wordpiece", "steps"))]
     replacement: str | None = None
     prepend_scheme: Annotated[str, OneOf(("always", "first", "never"))] | None = None
     prefix: str | None = None
     cleanup: bool = False
     clean_up_tokenization_spaces: bool = False
+    steps: tuple[JoiningStep, ...] = ()
 
 
 @dataclass(frozen=True)

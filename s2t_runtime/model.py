@@ -6,46 +6,22 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 import numpy as np
 
 from s2t_runtime.audio import AudioSource, check_audio, read_audio
 from s2t_runtime.bundle import Bundle, open_bundle
+from s2t_runtime.call_options import DecodingOptions
 from s2t_runtime.errors import ClosedError, OptionError
 from s2t_runtime.manifest import Manifest
-from s2t_runtime.options import GenerationOptions, SearchPlan, plan_search
-from s2t_runtime.results import Hypothesis, Result
-from s2t_runtime.search import SearchResult, search
+from s2t_runtime.options import GenerationOptions
+from s2t_runtime.plan import SearchPlan, plan_search
+from s2t_runtime.results import Hypothesis, Result, TokenEvent
+from s2t_runtime.search import Observer, SearchResult, search
 from s2t_runtime.session import Float32
 from s2t_runtime.session_onnxruntime import Encoded, OnnxSession
 from s2t_runtime.text import load_detokenizer
-
-
-class DecodingOptions(TypedDict, total=False):
-    """The decoding options of ``generate``; ``GenerationOptions`` explains each."""
-
-    language: str | None
-    num_beams: int | None
-    num_return_sequences: int | None
-    max_length: int | None
-    max_new_tokens: int | None
-    min_length: int | None
-    min_new_tokens: int | None
-    length_penalty: float | None
-    early_stopping: bool | str | None
-    forced_bos_token_id: int | None
-    forced_eos_token_id: int | Sequence[int] | None
-    eos_token_id: int | Sequence[int] | None
-    decoder_start_token_id: int | None
-    bos_token_id: int | None
-    pad_token_id: int | None
-    decoder_prompt_ids: Sequence[int] | None
-    suppress_tokens: Sequence[int] | None
-    begin_suppress_tokens: Sequence[int] | None
-    no_repeat_ngram_size: int | None
-    repetition_penalty: float | None
-    bad_words_ids: Sequence[Sequence[int]] | None
 
 
 def load(
@@ -59,7 +35,7 @@ def load(
     """Load a bundle.
 
     Args:
-        bundle: its directory.
+        bundle: its directory; a name on the hub is not downloaded, the error says how to get it.
         precision: one of those it holds; None takes its default.
         provider: "cpu" or "cuda".
         threads: for one operator; None lets ONNX Runtime count the physical cores.
@@ -100,6 +76,7 @@ class SpeechToText:
         *,
         sampling_rate: int | None = None,
         stop: Callable[[], bool] | None = None,
+        on_token: Callable[[TokenEvent], object] | None = None,
         **options: Unpack[DecodingOptions],
     ) -> list[Result]: ...
 
@@ -110,6 +87,7 @@ class SpeechToText:
         *,
         sampling_rate: int | None = None,
         stop: Callable[[], bool] | None = None,
+        on_token: Callable[[TokenEvent], object] | None = None,
         **options: Unpack[DecodingOptions],
     ) -> Result: ...
 
@@ -119,11 +97,15 @@ class SpeechToText:
         *,
         sampling_rate: int | None = None,
         stop: Callable[[], bool] | None = None,
+        on_token: Callable[[TokenEvent], object] | None = None,
         **options: Unpack[DecodingOptions],
     ) -> Result | list[Result]:
         """Decode one utterance, or a list of them as one batch.
 
-        Every result is what the utterance gives alone, whatever its neighbours in the batch.
+        Every result is what the utterance gives alone, whatever its neighbours in the batch. With
+        do_sample and a seed that holds too, from any thread: each utterance is drawn with random numbers of
+        its own, seeded alike. They are numpy's, so that draws have transformers' distribution and not its
+        values, and another release of numpy may draw others.
 
         Args:
             audio: a path, file object, bytes of an audio file, or float32 samples [samples]; a list
@@ -131,11 +113,17 @@ class SpeechToText:
             sampling_rate: Hz, required with samples; files state their own.
             stop: asked before each decoder step but the first; once it returns True the running beams
                 count as finished at their present length, and ``Result.stopped`` is set.
+            on_token: called from this thread after each decoder step, once for every sequence that the
+                step went on with: utterances in order, and in each the sequences that are sampled. In
+                greedy decoding and sampling it gets each sequence with its newest token, and these never
+                change again. In beam search it gets the best hypothesis so far by score over length, which
+                a later step may replace by another one. The last event of each sequence has ``final`` set
+                and the tokens of the result; no other has. What it raises ends the call and comes out of it.
             options: decoding options over the bundle's defaults.
 
         Raises:
             AudioError: unreadable, empty, too short, too long or not finite audio.
-            OptionError: an unknown or impossible option.
+            OptionError: an unknown or impossible option, or one that leaves no token to draw.
             SessionError: ONNX Runtime failed.
             ClosedError: the model was closed.
         """
@@ -146,7 +134,8 @@ class SpeechToText:
         several = isinstance(audio, list | tuple)
         sources: Sequence[Any] = audio if several else [audio]  # type: ignore[assignment]
         waveforms = [self._read(source, sampling_rate) for source in sources]
-        results = self._decode(self._session, waveforms, plan, stop, started_s) if waveforms else []
+        observe = None if on_token is None else self._observer(on_token)
+        results = self._decode(self._session, waveforms, plan, stop, observe, started_s) if waveforms else []
         return results if several else results[0]
 
     def plan(self, **options: Unpack[DecodingOptions]) -> SearchPlan:
@@ -201,15 +190,15 @@ class SpeechToText:
         waveforms: Sequence[Float32],
         plan: SearchPlan,
         stop: Callable[[], bool] | None,
+        observe: Observer | None,
         started_s: float,
     ) -> list[Result]:
         encoding_s = time.perf_counter()
         encoded = encode_utterances(session, waveforms, padding_safe=self.manifest.audio.padding_safe)
         encoded_s = time.perf_counter()
         state = session.start(encoded)
-        found = search(
-            state, plan, len(waveforms), max_candidates=self.manifest.decoder.max_candidates, stop=stop
-        )
+        most = self.manifest.decoder.max_candidates
+        found = search(state, plan, len(waveforms), max_candidates=most, stop=stop, observe=observe)
         ended_s = time.perf_counter()
         timings_s = {
             "encoder": encoded_s - encoding_s,
@@ -218,6 +207,12 @@ class SpeechToText:
             "total": ended_s - started_s,
         }
         return self._results(found, waveforms, plan, timings_s)
+
+    def _observer(self, on_token: Callable[[TokenEvent], object]) -> Observer:
+        def observe(utterance: int, sequence: int, tokens: tuple[int, ...], final: bool) -> None:  # noqa: FBT001
+            on_token(TokenEvent(utterance, sequence, tokens, self._detokenize(tokens), final))
+
+        return observe
 
     def _results(
         self, found: SearchResult, waveforms: Sequence[Float32], plan: SearchPlan, timings_s: dict[str, float]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2t_runtime.errors import OptionError
+
+PrefixFunction: TypeAlias = Callable[[int, NDArray[np.int64]], Iterable[int]]
 
 
 def _refused(name: str, value: object, wanted: str) -> OptionError:
@@ -33,6 +37,32 @@ def _number(*, positive: bool) -> Callable[[str, object], float]:
     return check
 
 
+def _share(*, zero: bool, one: bool) -> Callable[[str, object], float]:
+    """A number from 0 to 1, the ends included or not."""
+    wanted = f"a number from {'0' if zero else 'above 0'} to {'1' if one else 'below 1'}"
+
+    def check(name: str, value: object) -> float:
+        number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        inside = number and 0 <= value <= 1 and (zero or value != 0) and (one or value != 1)  # type: ignore[operator]
+        if not inside:
+            raise _refused(name, value, wanted)
+        return float(value)  # type: ignore[arg-type]
+
+    return check
+
+
+def _flag(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _refused(name, value, "True or False")
+
+
+def _function(name: str, value: object) -> PrefixFunction:
+    if callable(value):
+        return value
+    raise _refused(name, value, "a function of an utterance's index and its tokens so far")
+
+
 def check_ids(name: str, value: object) -> tuple[int, ...]:
     items = value if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
     return tuple(check_id(name, item) for item in items)
@@ -46,6 +76,30 @@ def _words(name: str, value: object) -> tuple[tuple[int, ...], ...]:
     if () in result:
         raise _refused(name, value, "no empty entry")
     return result
+
+
+def _biases(name: str, value: object) -> tuple[tuple[tuple[int, ...], float], ...]:
+    pairs = tuple(
+        value.items() if isinstance(value, Mapping) else value if isinstance(value, Iterable) else (0,)
+    )
+    biases: dict[tuple[int, ...], float] = {}
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], list | tuple):
+            raise _refused(name, value, "{(ids): bias} or [[[ids], bias], ...]")
+        # Of equal sequences the last bias holds, at the first one's place: as a dict of transformers'.
+        biases[check_ids(name, pair[0])] = _number(positive=False)(name, pair[1])
+    if () in biases:
+        raise _refused(name, value, "no empty sequence")
+    return tuple(biases.items())
+
+
+def _decay(name: str, value: object) -> tuple[int, float] | tuple[()]:
+    parts = tuple(value) if isinstance(value, list | tuple) else (None,)
+    if not parts:
+        return ()
+    if len(parts) != 2:
+        raise _refused(name, value, "a pair (start, factor)")
+    return _integer(0)(name, parts[0]), _number(positive=True)(name, parts[1])
 
 
 def _early_stopping(name: str, value: object) -> bool | str:
@@ -70,6 +124,16 @@ CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "min_new_tokens": _integer(0),
     "length_penalty": _number(positive=False),
     "early_stopping": _early_stopping,
+    "do_sample": _flag,
+    "temperature": _number(positive=True),
+    "top_k": _integer(0),
+    "top_p": _share(zero=True, one=True),
+    "min_p": _share(zero=True, one=True),
+    "typical_p": _share(zero=False, one=True),
+    "top_h": _share(zero=True, one=True),
+    "epsilon_cutoff": _share(zero=True, one=False),
+    "eta_cutoff": _share(zero=True, one=False),
+    "seed": _integer(0),
     "forced_bos_token_id": check_id,
     "forced_eos_token_id": check_ids,
     "eos_token_id": check_ids,
@@ -82,5 +146,9 @@ CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "no_repeat_ngram_size": _integer(0),
     "repetition_penalty": _number(positive=True),
     "bad_words_ids": _words,
+    "sequence_bias": _biases,
+    "exponential_decay_length_penalty": _decay,
+    "prefix_allowed_tokens_fn": _function,
+    "renormalize_logits": _flag,
     "language": _language,
 }

@@ -1,23 +1,13 @@
-"""What a caller may ask of the search, and the plan that it comes to.
-
-``plan_search`` follows transformers' ``_prepare_generation_config``, ``_prepare_special_tokens``,
-``_prepare_decoder_input_ids_for_generation``, ``_prepare_generated_length`` and
-``_validate_generated_length``, but refuses what transformers would warn about and then ignore.
-"""
+"""What a caller may ask of the search, and what a bundle sets for it; ``plan`` says what comes of both."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TypeVar
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.option_values import CHECKS, check_id, check_ids
-
-DEFAULT_NEW_TOKENS = 20  # transformers' length where neither the call nor the bundle sets one
-
-_T = TypeVar("_T")
+from s2t_runtime.option_values import CHECKS, PrefixFunction
+from s2t_runtime.refusals import refused_options
 
 
 @dataclass(frozen=True)
@@ -32,14 +22,26 @@ class GenerationOptions:
         OptionError: a value has the wrong type or can never be valid, whatever the bundle.
     """
 
-    num_beams: int | None = None  # beams per utterance; 1 decodes greedily
-    num_return_sequences: int | None = None  # hypotheses per utterance, at most num_beams
+    num_beams: int | None = None  # beams per utterance; 1 decodes greedily, or samples
+    num_return_sequences: int | None = (
+        None  # hypotheses per utterance, at most num_beams where that is above 1
+    )
     max_length: int | None = None  # tokens in all, prompt included
     max_new_tokens: int | None = None  # tokens after the prompt; goes before max_length
     min_length: int | None = None  # no end token before this many tokens in all, prompt included
     min_new_tokens: int | None = None  # no end token before this many new ones; goes before min_length
     length_penalty: float | None = None  # a hypothesis scores its log-probability / new tokens ** this
     early_stopping: bool | str | None = None  # True: stop at num_beams finished; False: heuristic; "never"
+    do_sample: bool | None = None  # draw tokens by their probability; the options down to seed need it
+    temperature: float | None = None  # scores are divided by it; 1 switches it off
+    top_k: int | None = None  # keep as many tokens, and equals of the last; unset: 50; 0 switches it off
+    top_p: float | None = None  # keep the likeliest tokens that make up this share; 1 switches it off
+    min_p: float | None = None  # keep tokens at least this times as likely as the likeliest; 0: off
+    typical_p: float | None = None  # keep the most typical tokens that make up this share; 1: off
+    top_h: float | None = None  # keep the likeliest of 100 tokens up to this share of their entropy; 0: off
+    epsilon_cutoff: float | None = None  # keep tokens of at least this probability; 0 switches it off
+    eta_cutoff: float | None = None  # the same, with a bound that falls as the entropy grows; 0: off
+    seed: int | None = None  # of the random numbers; unset: other results in every call
     forced_bos_token_id: int | None = None  # the first token after a prompt of the start token alone
     forced_eos_token_id: int | tuple[int, ...] | None = None  # the last token where max_length is reached
     eos_token_id: int | tuple[int, ...] | None = None  # the tokens that end a hypothesis
@@ -52,6 +54,14 @@ class GenerationOptions:
     no_repeat_ngram_size: int | None = None  # n-grams of this size occur once at most; 0 switches it off
     repetition_penalty: float | None = None  # above 1 lowers tokens that already occurred, below raises
     bad_words_ids: tuple[tuple[int, ...], ...] | None = None  # token sequences that never occur
+    sequence_bias: Mapping[tuple[int, ...], float] | tuple[tuple[tuple[int, ...], float], ...] | None = None
+    """Added to the score of a sequence's last token where the rest of it stands before: a mapping, or
+    pairs [[ids, bias], ...]; held as pairs."""
+    exponential_decay_length_penalty: tuple[int, float] | tuple[()] | None = None
+    """(start, factor): from start + 1 new tokens on end tokens become more likely, by a growing factor."""
+    prefix_allowed_tokens_fn: PrefixFunction | None = None
+    """``fn(utterance, tokens)`` gives the ids that may follow the int64 array tokens; not in a bundle."""
+    renormalize_logits: bool | None = None  # scores are log-probabilities again after all other rules
     language: str | None = None  # target language code of the bundle; forces its token first
 
     def __post_init__(self) -> None:
@@ -61,8 +71,17 @@ class GenerationOptions:
                 object.__setattr__(self, name, check(name, value))
 
     def to_dict(self) -> dict[str, object]:
-        """The set fields as JSON-able values."""
+        """The set fields as JSON-able values.
+
+        Raises:
+            OptionError: prefix_allowed_tokens_fn is set, which no file can hold.
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.prefix_allowed_tokens_fn is not None:
+            raise OptionError(
+                "prefix_allowed_tokens_fn is a function, wanted options that a file can hold; pass it to "
+                "generate() instead"
+            )
         return {name: _as_lists(value) for name, value in values.items() if value is not None}
 
     @classmethod
@@ -70,256 +89,18 @@ class GenerationOptions:
         """Read what ``to_dict`` wrote.
 
         Raises:
-            OptionError: a name is unknown or a value cannot be valid.
+            OptionError: a name is unknown or refused, or a value cannot be valid.
         """
         known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
+        refused, unknown = refused_options(sorted(set(values) - known))
+        if refused:
+            raise OptionError("; ".join(refused))
         if unknown:
             raise OptionError(
                 f"unknown decoding options: {', '.join(unknown)}; the known ones are "
                 f"{', '.join(sorted(known))}; correct the name or leave it out"
             )
         return cls(**dict(values))  # type: ignore[arg-type]  # __post_init__ checks every value
-
-
-@dataclass(frozen=True)
-class SearchPlan:
-    """Everything the search needs to know, resolved and checked."""
-
-    prompt: tuple[int, ...]  # fed first, start token first
-    num_beams: int
-    num_return_sequences: int
-    max_length: int  # in all, prompt included
-    min_length: int  # in all, prompt included
-    min_new_tokens: int
-    length_penalty: float
-    early_stopping: bool | str
-    eos_token_ids: tuple[int, ...]  # empty: hypotheses end at max_length alone
-    pad_token_id: int | None  # None only where there is no end token either
-    forced_bos_token_id: int | None  # None: nothing is forced
-    forced_eos_token_ids: tuple[int, ...]
-    suppress_tokens: tuple[int, ...]
-    begin_suppress_tokens: tuple[int, ...]
-    begin_index: int  # the length at which begin_suppress_tokens holds
-    no_repeat_ngram_size: int
-    repetition_penalty: float
-    bad_words_ids: tuple[tuple[int, ...], ...]
-    vocab_size: int
-    language: str | None  # code of the forced first token; None: it is no language's
-
-
-def plan_search(
-    defaults: GenerationOptions,
-    overrides: GenerationOptions,
-    *,
-    languages: Mapping[str, int],
-    vocab_size: int,
-    max_positions: int | None,
-) -> SearchPlan:
-    """Resolve a call's options over a bundle's defaults over transformers' global ones.
-
-    Args:
-        defaults: what the bundle sets.
-        overrides: what the call sets.
-        languages: the bundle's language codes and the token of each.
-        vocab_size: size of the decoder's vocabulary.
-        max_positions: positions that the decoder has, None where it has no limit.
-
-    Raises:
-        OptionError: an option is out of range, contradicts another or would be ignored.
-    """
-    merged = GenerationOptions(
-        **{
-            field.name: _first(getattr(overrides, field.name), getattr(defaults, field.name))
-            for field in fields(GenerationOptions)
-        }
-    )
-    _check_ids(merged, vocab_size)
-    prompt = _prompt(merged)
-    forced_bos, language = _forced_bos(defaults, overrides, languages, len(prompt), vocab_size)
-    max_length = _max_length(defaults, overrides, len(prompt), max_positions)
-    _check_forced(merged, forced_bos)
-    eos = _ids(merged.eos_token_id)
-    num_beams, num_return_sequences = _widths(merged)
-    return SearchPlan(
-        prompt=prompt,
-        num_beams=num_beams,
-        num_return_sequences=num_return_sequences,
-        max_length=max_length,
-        min_length=_min_length(defaults, overrides, len(prompt), max_length),
-        min_new_tokens=_or(merged.min_new_tokens, 0),
-        length_penalty=_length_penalty(merged, max_length - len(prompt)),
-        early_stopping=merged.early_stopping or False,
-        eos_token_ids=eos,
-        pad_token_id=_first(merged.pad_token_id, eos[0] if eos else None),
-        forced_bos_token_id=forced_bos,
-        forced_eos_token_ids=_ids(merged.forced_eos_token_id),
-        suppress_tokens=_ids(merged.suppress_tokens),
-        begin_suppress_tokens=_ids(merged.begin_suppress_tokens),
-        begin_index=len(prompt) + (1 if len(prompt) == 1 and forced_bos is not None else 0),
-        no_repeat_ngram_size=_or(merged.no_repeat_ngram_size, 0),
-        repetition_penalty=_or(merged.repetition_penalty, 1.0),
-        bad_words_ids=_or(merged.bad_words_ids, ()),
-        vocab_size=vocab_size,
-        language=language,
-    )
-
-
-def _prompt(options: GenerationOptions) -> tuple[int, ...]:
-    start = _first(options.decoder_start_token_id, options.bos_token_id)
-    if start is None:
-        raise OptionError(
-            "no start token: neither decoder_start_token_id nor bos_token_id is set in the call or the "
-            "bundle; pass decoder_start_token_id"
-        )
-    given = _ids(options.decoder_prompt_ids)
-    return given if given[:1] == (start,) else (start, *given)
-
-
-def _widths(options: GenerationOptions) -> tuple[int, int]:
-    beams, returned = _or(options.num_beams, 1), _or(options.num_return_sequences, 1)
-    if returned > beams:
-        raise OptionError(
-            f"num_return_sequences {returned} is more than num_beams {beams}, wanted at most one sequence "
-            f"per beam; pass num_beams={returned} or fewer num_return_sequences"
-        )
-    return beams, returned
-
-
-def _max_length(
-    defaults: GenerationOptions, overrides: GenerationOptions, prompt: int, positions: int | None
-) -> int:
-    new = _first(overrides.max_new_tokens, defaults.max_new_tokens)
-    if overrides.max_length is not None and new is not None:
-        raise _outranked("max", overrides.max_length, new, in_call=overrides.max_new_tokens is not None)
-    fixed = prompt + new if new is not None else _first(overrides.max_length, defaults.max_length)
-    limit = math.inf if positions is None else positions
-    length = int(min(prompt + DEFAULT_NEW_TOKENS, limit)) if fixed is None else fixed
-    if prompt >= min(length, limit):
-        raise OptionError(
-            f"a prompt of {prompt} tokens leaves no room to decode within {min(length, limit)} tokens, "
-            "wanted a shorter one; shorten decoder_prompt_ids or raise max_length"
-        )
-    if length > limit:
-        source = "" if new is None else f" (max_new_tokens {new} and a prompt of {prompt})"
-        raise OptionError(
-            f"max_length {length}{source} is beyond the decoder's {positions} positions; ask for at most "
-            f"max_length={positions} or max_new_tokens={int(limit) - prompt}"
-        )
-    return length
-
-
-def _min_length(defaults: GenerationOptions, overrides: GenerationOptions, prompt: int, longest: int) -> int:
-    new = _first(overrides.min_new_tokens, defaults.min_new_tokens)
-    if overrides.min_length is not None and new is not None:
-        raise _outranked("min", overrides.min_length, new, in_call=overrides.min_new_tokens is not None)
-    least = prompt + new if new is not None else _or(_first(overrides.min_length, defaults.min_length), 0)
-    if least > longest:
-        raise OptionError(
-            f"a minimum length of {least} tokens is more than the maximum length of {longest}, prompt "
-            "included; lower min_length or min_new_tokens, or raise max_length or max_new_tokens"
-        )
-    return least
-
-
-def _outranked(end: str, length: int, new: int, *, in_call: bool) -> OptionError:
-    holder = "the call" if in_call else "the bundle's default"
-    return OptionError(
-        f"{end}_length {length} would be ignored: {holder} has {end}_new_tokens {new}, which goes before it; "
-        f"pass {end}_new_tokens instead"
-    )
-
-
-def _length_penalty(options: GenerationOptions, longest: int) -> float:
-    penalty = _or(options.length_penalty, 1.0)
-    # The divisor is float32 in the search; at zero or infinity every score would be lost.
-    if abs(penalty * math.log(longest)) > 80:
-        raise OptionError(
-            f"length_penalty {penalty} is too large for {longest} new tokens, wanted new tokens ** "
-            "length_penalty within single precision; pass a value nearer to 1"
-        )
-    return penalty
-
-
-def _forced_bos(
-    defaults: GenerationOptions,
-    overrides: GenerationOptions,
-    languages: Mapping[str, int],
-    prompt: int,
-    vocab_size: int,
-) -> tuple[int | None, str | None]:
-    asked = overrides.language is not None or overrides.forced_bos_token_id is not None
-    if asked and prompt > 1:
-        raise OptionError(
-            f"language or forced_bos_token_id cannot be applied after a prompt of {prompt} tokens, wanted a "
-            "prompt of the start token alone; put the language token into decoder_prompt_ids instead"
-        )
-    if prompt > 1:  # as in transformers, where a default is not applied after a longer prompt
-        return None, None
-    source = overrides if asked else defaults
-    token = source.forced_bos_token_id
-    if source.language is not None:
-        token = _language_token(source.language, token, languages)
-    if token is None:
-        return None, None
-    _check_range("forced_bos_token_id", (token,), vocab_size)
-    codes = sorted(code for code, known in languages.items() if known == token)
-    return token, source.language or next(iter(codes), None)
-
-
-def _language_token(language: str, forced: int | None, languages: Mapping[str, int]) -> int:
-    if language not in languages:
-        known = f"known: {', '.join(sorted(languages))}" if languages else "this bundle has no languages"
-        raise OptionError(f"unknown language {language!r}; {known}; pass a known one or leave language unset")
-    if forced not in {None, languages[language]}:
-        raise OptionError(
-            f"language {language!r} is token {languages[language]}, but forced_bos_token_id is {forced}, "
-            "wanted one and the same; leave one of them unset"
-        )
-    return languages[language]
-
-
-def _check_forced(options: GenerationOptions, forced_bos: int | None) -> None:
-    suppressed = set(_ids(options.suppress_tokens))
-    forced = {
-        "forced_bos_token_id": _ids(forced_bos),
-        "forced_eos_token_id": _ids(options.forced_eos_token_id),
-    }
-    for name, tokens in forced.items():
-        if tokens and suppressed.issuperset(tokens):
-            raise OptionError(
-                f"{name} {list(tokens)} is all in suppress_tokens, which leaves nothing to choose, wanted "
-                "one that is not suppressed; take it out of suppress_tokens"
-            )
-
-
-def _check_ids(options: GenerationOptions, vocab_size: int) -> None:
-    unused = "bos_token_id" if options.decoder_start_token_id is not None else ""
-    for name, check in CHECKS.items():
-        if check in {check_id, check_ids} and name != unused:
-            _check_range(name, _ids(getattr(options, name)), vocab_size)
-    for word in options.bad_words_ids or ():
-        _check_range("bad_words_ids", word, vocab_size)
-
-
-def _check_range(name: str, ids: tuple[int, ...], vocab_size: int) -> None:
-    for token in ids:
-        if token >= vocab_size:
-            raise OptionError(
-                f"{name} has token {token}, wanted ids from 0 to {vocab_size - 1}; correct the id"
-            )
-
-
-def _first(*values: _T | None) -> _T | None:
-    return next((value for value in values if value is not None), None)
-
-
-def _or(value: _T | None, default: _T) -> _T:
-    return default if value is None else value
-
-
-def _ids(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    return () if value is None else (value,) if isinstance(value, int) else value
 
 
 def _as_lists(value: object) -> object:

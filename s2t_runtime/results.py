@@ -15,9 +15,13 @@ class Hypothesis:
     tokens: tuple[int, ...]
     """The ids that generate() returns without padding: prompt and end token included."""
     score: float
-    """Sum of the log-probabilities / generated tokens ** length_penalty (``sequences_scores``)."""
+    """Sum of the log-probabilities / generated tokens ** length_penalty: in beam search and beam sampling
+    transformers' ``sequences_scores``; greedy decoding and sampling, where transformers gives none, sum
+    log-softmax of raw logits, 0 for a forced token."""
     log_probs: tuple[float, ...]
-    """Of each generated token, as compute_transition_scores gives them (greedy: log-softmax of raw logits)."""
+    """Of each generated token: greedy decoding gives log-softmax of raw logits; the others give what
+    compute_transition_scores does, of the scores behind all rules: in beam search and beam sampling as they
+    are, in sampling with normalize_logits=True, so the log-probability that the token was drawn with."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Result:
     language: str | None
     """Code of the forced first token, where it is one of the bundle's languages."""
     hypotheses: tuple[Hypothesis, ...]
-    """Best first, as many as num_return_sequences."""
+    """As many as num_return_sequences: best first, but in the order drawn where num_beams is 1."""
     timings_s: Mapping[str, float]
     """Seconds for "encoder", "first_step", "decode" (the later steps, search included) and "total"; in
     the batch form those of the whole batch."""
@@ -38,3 +42,19 @@ class Result:
     """Length of the utterance in seconds."""
     stopped: bool = False
     """Whether ``stop`` ended the search before it was done."""
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """What ``on_token`` is called with: one sequence as far as it is decoded."""
+
+    utterance: int
+    """Its index in the list of this call, 0 for a single one."""
+    sequence: int
+    """Its index in ``Result.hypotheses``; always 0 in beam search, for the best hypothesis so far."""
+    tokens: tuple[int, ...]
+    """Prompt and tokens so far, the newest one last."""
+    text: str
+    """Of the tokens so far, without special tokens; its end may change once a word is complete."""
+    final: bool
+    """Whether this is what the result will hold; the last event of this sequence."""

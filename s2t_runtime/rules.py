@@ -1,8 +1,9 @@
-"""The decoding rules, transformers' logits processors, on sparse or whole rows.
+"""The decoding rules, transformers' logits processors: what each needs, and those that only lower tokens.
 
-A row is ``ids`` int64 and ``scores`` float32, both [batch, beams, n]. A sparse row holds the best
-candidates of the graph; a whole row is n = vocabulary with ids 0, 1, 2 ... Whole rows are fetched only
-where a rule may raise a token over the candidates (``RULES`` says which), or where too many would be needed.
+They act on ``ids`` int64 and ``scores`` float32, both [batch, beams, n], of sparse or whole rows
+(``rows``). Whole rows are fetched only where a rule may raise a token over the candidates (``RULES`` says
+which), or where too many would be needed; the rules that need them are in ``whole_row_rules`` and
+``warpers``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from s2t_runtime.options import SearchPlan
-from s2t_runtime.session import Float32, Int64, StepFunction
+from s2t_runtime.plan import SearchPlan
+from s2t_runtime.session import Float32, Int64
 
 Mask = NDArray[np.bool_]
 
@@ -44,37 +45,27 @@ def _when(active: object, reach: Reach) -> Reach:
 
 # In the order of transformers' ``_get_logits_processor``.
 RULES: Mapping[str, Callable[[SearchPlan], Reach]] = {
+    "sequence_bias": lambda plan: _when(plan.sequence_bias, Reach.WHOLE_ROW),
     "repetition_penalty": _repetition,
     "no_repeat_ngram_size": lambda plan: _when(plan.no_repeat_ngram_size, Reach.LOWERS),
     "bad_words_ids": lambda plan: _when(plan.bad_words_ids, Reach.LOWERS),
     "min_length": lambda plan: _when(plan.min_length and plan.eos_token_ids, Reach.LOWERS),
     "min_new_tokens": lambda plan: _when(plan.min_new_tokens and plan.eos_token_ids, Reach.LOWERS),
+    "prefix_allowed_tokens_fn": lambda plan: _when(plan.prefix_allowed_tokens_fn, Reach.WHOLE_ROW),
     "forced_bos_token_id": lambda plan: _when(plan.forced_bos_token_id is not None, Reach.REPLACES),
     "forced_eos_token_ids": lambda plan: _when(plan.forced_eos_token_ids, Reach.REPLACES),
+    "decay": lambda plan: _when(plan.decay, Reach.WHOLE_ROW),
     "suppress_tokens": lambda plan: _when(plan.suppress_tokens, Reach.LOWERS),
     "begin_suppress_tokens": lambda plan: _when(plan.begin_suppress_tokens, Reach.LOWERS),
+    # Even top-k draws from whole rows: it keeps all that equal its last, however many these are.
+    "sampling": lambda plan: _when(plan.sampling, Reach.WHOLE_ROW),
+    "renormalize_logits": lambda plan: _when(plan.renormalize_logits, Reach.WHOLE_ROW),
 }
 
 
 def needs_whole_rows(plan: SearchPlan) -> bool:
     """Whether some rule of the plan cannot be applied to candidates alone."""
     return any(reach(plan) is Reach.WHOLE_ROW for reach in RULES.values())
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What may follow each beam.
-
-    Attributes:
-        ids: int64 [batch, beams, n].
-        scores: float32 [batch, beams, n], what tokens are chosen by, after the rules.
-        log_probs: float32 [batch, beams, n], what is reported of a chosen token; the scores
-            themselves in beam search.
-    """
-
-    ids: Int64
-    scores: Float32
-    log_probs: Float32
 
 
 @dataclass(frozen=True)
@@ -87,6 +78,7 @@ class StepRules:
         penalty: the repetition penalty.
         banned: int64 [batch, beams, any], tokens of single beams that score -inf, -1 for none.
         common: bool [vocab], tokens that score -inf in every beam, or None; common_count of them.
+        late: bool [vocab], tokens that score -inf behind the rules of whole rows, or None.
     """
 
     forced: tuple[int, ...] = ()
@@ -95,6 +87,7 @@ class StepRules:
     banned: Int64 | None = None
     common: Mask | None = None
     common_count: int = 0
+    late: Mask | None = None
 
     def lowered(self) -> int:
         """How many distinct tokens of a beam these rules may lower, at most over the beams."""
@@ -121,8 +114,8 @@ class StepRules:
             scores = np.where(self.common[ids], np.float32(-np.inf), scores)
         return scores
 
-    def replaced(self, rows: tuple[int, ...], keep: int, vocab_size: int) -> Rows:
-        """The rows [batch, beams] that forced tokens leave: 0 for those, -inf for ``keep`` others."""
+    def replaced(self, rows: tuple[int, ...], keep: int, vocab_size: int) -> tuple[Int64, Float32]:
+        """Ids and scores of the rows [batch, beams] that forced tokens leave: 0, and -inf for ``keep`` others."""
         distinct = sorted(set(self.forced))
         lowest = range(min(keep + len(distinct), vocab_size))
         row = np.array(distinct + [token for token in lowest if token not in distinct], dtype=np.int64)
@@ -130,7 +123,7 @@ class StepRules:
         scores = np.full(ids.shape, -np.inf, dtype=np.float32)
         scores[..., : len(distinct)] = 0.0
         scores = scores if self.common is None else np.where(self.common[ids], np.float32(-np.inf), scores)
-        return Rows(ids, scores, scores)
+        return ids, scores
 
 
 def _among(ids: Int64, tokens: Int64, scores: Float32) -> Mask:
@@ -195,6 +188,8 @@ class Rules:
         self._single_words = frozenset(single)
         self._long_words = tuple(word for word in plan.bad_words_ids if len(word) > 1)
         self._least = max(plan.min_length, len(plan.prompt) + plan.min_new_tokens)
+        # A prefix constraint looks at what the rules before it left, and suppressed tokens come behind it.
+        self._suppresses_late = plan.prefix_allowed_tokens_fn is not None
         self._commons: dict[tuple[bool, bool, bool], tuple[Mask | None, int]] = {}
 
     def at(self, histories: Int64) -> StepRules:
@@ -210,7 +205,8 @@ class Rules:
             common, count = self._common(short=length < self._least, begin=begin, forced=False)
             penalised = None if plan.repetition_penalty == 1.0 else histories
             banned = self._banned(histories)
-            return StepRules((), penalised, plan.repetition_penalty, banned, common, common_count=count)
+            late = self._common(short=False, begin=begin, forced=True)[0] if self._suppresses_late else None
+            return StepRules((), penalised, plan.repetition_penalty, banned, common, count, late)
         common, count = self._common(short=False, begin=begin, forced=True)
         return StepRules(forced, common=common, common_count=count)
 
@@ -226,75 +222,13 @@ class Rules:
     def _common(self, *, short: bool, begin: bool, forced: bool) -> tuple[Mask | None, int]:
         key = (short, begin, forced)
         if key not in self._commons:
-            tokens = set(self.plan.suppress_tokens)
+            tokens: set[int] = set()
+            if forced or not self._suppresses_late:
+                tokens |= set(self.plan.suppress_tokens)
+                tokens |= set(self.plan.begin_suppress_tokens) if begin else set()
             tokens |= set() if forced else self._single_words
             tokens |= set(self.plan.eos_token_ids) if short else set()
-            tokens |= set(self.plan.begin_suppress_tokens) if begin else set()
             table = np.zeros(self.plan.vocab_size, dtype=np.bool_)
             table[list(tokens)] = True
             self._commons[key] = (table if tokens else None, len(tokens))
         return self._commons[key]
-
-
-class RowSource:
-    """Asks the step function for as many candidates as the rules of the step need."""
-
-    def __init__(self, step: StepFunction, plan: SearchPlan, *, keep: int, max_candidates: int) -> None:
-        self._step = step
-        self._rules = Rules(plan)
-        self._plan = plan
-        self._keep = min(keep, plan.vocab_size)
-        self._max_candidates = max_candidates
-
-    def rows(self, tokens: Int64, beam_index: Int64, histories: Int64) -> Rows:
-        """Decode one step and apply the rules.
-
-        Args:
-            tokens: int64 [batch, beams, new], fed to the decoder.
-            beam_index: int64 [batch, beams], as in ``StepFunction``.
-            histories: int64 [batch, beams, length], prompt and tokens so far, ``tokens`` included.
-
-        Returns:
-            Rows with at least ``keep`` candidates per beam, among them the ``keep`` best.
-        """
-        rules = self._rules.at(histories)
-        if rules.forced:
-            self._step(tokens, beam_index, 1)  # for the cache alone
-            return rules.replaced(beam_index.shape, self._keep, self._plan.vocab_size)
-        wanted = 1 if self._rules.whole_rows else min(self._keep + rules.lowered(), self._plan.vocab_size)
-        if self._rules.whole_rows or wanted > self._max_candidates:
-            return self._whole(self._step(tokens, beam_index, 1, with_logits=True).logits, rules)
-        found = self._step(tokens, beam_index, wanted)
-        scores = rules.apply(found.ids, found.log_probs)
-        return Rows(found.ids, scores, found.log_probs if self._plan.num_beams == 1 else scores)
-
-    def _whole(self, logits: Float32 | None, rules: StepRules) -> Rows:
-        if logits is None:
-            raise RuntimeError("the step function returned no logits although they were asked for")
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        log_probs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-        greedy = self._plan.num_beams == 1
-        ids = np.broadcast_to(np.arange(logits.shape[-1], dtype=np.int64), logits.shape)
-        scores = rules.apply(ids, logits if greedy else log_probs)
-        best = best_of_rows(scores, self._keep)
-        kept = np.take_along_axis(scores, best, axis=-1)
-        return Rows(best, kept, np.take_along_axis(log_probs, best, axis=-1) if greedy else kept)
-
-
-def best_of_rows(scores: Float32, keep: int) -> Int64:
-    """Ids of the best of whole rows, lower ids first among equals.
-
-    Args:
-        scores: float32 [batch, beams, vocab].
-        keep: how many to keep, at most vocab.
-
-    Returns:
-        int64 [batch, beams, keep], in descending order of score.
-    """
-    flat = scores.reshape(-1, scores.shape[-1])
-    best = np.empty((flat.shape[0], keep), dtype=np.int64)
-    for row, values in enumerate(flat):
-        least = np.partition(values, values.size - keep)[values.size - keep]
-        contenders = np.flatnonzero(values >= least)
-        best[row] = contenders[np.argsort(-values[contenders], kind="stable")[:keep]]
-    return best.reshape(*scores.shape[:-1], keep)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from s2t_runtime.beam_search import BeamSearch, Hypothesis, SearchResult
+from s2t_runtime.beam_search import BeamSearch
 from s2t_runtime.greedy import greedy_search
-from s2t_runtime.options import SearchPlan
+from s2t_runtime.hypotheses import Hypothesis, Observer, SearchResult
+from s2t_runtime.plan import SearchPlan
+from s2t_runtime.sampling import sample
 from s2t_runtime.session import StepFunction
 
-__all__ = ["Hypothesis", "SearchResult", "search"]
+__all__ = ["Hypothesis", "Observer", "SearchResult", "search"]
 
 
 def search(
@@ -19,8 +21,9 @@ def search(
     *,
     max_candidates: int,
     stop: Callable[[], bool] | None = None,
+    observe: Observer | None = None,
 ) -> SearchResult:
-    """Decode a batch of utterances by beam search, or greedily where the plan has one beam.
+    """Decode a batch of utterances: beams or single sequences, the best tokens or drawn ones.
 
     Every utterance ends exactly as it would alone.
 
@@ -32,7 +35,12 @@ def search(
             logits of the whole vocabulary are fetched instead.
         stop: asked before each decoder step but the first; True ends the search, and the running beams
             count as finished at the length they have.
+        observe: told of what each step found; its exceptions end the search.
+
+    Raises:
+        OptionError: nothing is left to draw, or prefix_allowed_tokens_fn returned no list of ids.
     """
-    if plan.num_beams == 1:
-        return greedy_search(step, plan, batch, max_candidates=max_candidates, stop=stop)
-    return BeamSearch(step, plan, batch, max_candidates=max_candidates).run(stop)
+    if plan.num_beams > 1:
+        return BeamSearch(step, plan, batch, max_candidates=max_candidates).run(stop, observe)
+    decode = greedy_search if plan.sampling is None else sample
+    return decode(step, plan, batch, max_candidates=max_candidates, stop=stop, observe=observe)

@@ -14,22 +14,15 @@ flags                    uint8 [count]: bit 0 special, bit 1 added, bit 2 absent
 blob                     the bytes of all tokens, one after the other
 =======================  ==========================================================================
 
-A token's bytes depend on the detokenizer's kind: the UTF-8 of the token for ``metaspace`` and
-``wordpiece``; for ``byte_level`` what ``byte_level_bytes`` gives, so raw bytes that may be a part of a
-character. Added tokens follow the same rule as the others, because the tokenizers library decodes them so.
+A token's bytes are those of its text in UTF-8; for a detokenizer of kind ``byte_level`` they are what
+``byte_level_bytes`` gives, so raw bytes that may be a part of a character. Added tokens follow the same
+rule as the others, because the tokenizers library decodes them so.
 
-Text is made so, which gives what ``tokenizers.Tokenizer.decode`` gives:
+Text is made so, which gives what transformers' ``tokenizer.decode`` gives:
 
 1. Ids outside 0 .. count - 1 and absent ones are skipped; special ones too, unless they are asked for.
-   "First token" below is the first that is left.
-2. The tokens are joined by the detokenizer's kind.
-   ``metaspace``: every ``replacement`` becomes a space; in the first token it is dropped instead, all of
-   them, unless ``prepend_scheme`` is "never".
-   ``byte_level``: the bytes are joined; what is not UTF-8 becomes U+FFFD, one for each maximal part of a
-   character (as WHATWG, Rust and Python do it).
-   ``wordpiece``: a token that begins with ``prefix`` loses it, any other gets a space before it; the first
-   token is left as it is. With ``cleanup``, the replacements of WORDPIECE_CLEANUP are then made, in
-   order, in each token by itself.
+   The first token that is left is "the first" for the joining rule.
+2. The tokens are joined by the detokenizer's rule; see detokenizer.py.
 3. With ``clean_up_tokenization_spaces``, the replacements of TEXT_CLEANUP are made in the whole text.
 """
 
@@ -45,6 +38,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from s2t_runtime.detokenizer import join_tokens
 from s2t_runtime.errors import BundleError
 from s2t_runtime.manifest import Detokenizer
 
@@ -56,46 +50,6 @@ ABSENT: Final = 4
 _MAGIC: Final = b"S2TV"
 _HEADER: Final = struct.Struct("<4sII")
 _REMEDY: Final = "copy the bundle again or export again"
-
-TEXT_CLEANUP: Final = (
-    (" .", "."),
-    (" ?", "?"),
-    (" !", "!"),
-    (" ,", ","),
-    (" ' ", "'"),
-    (" n't", "n't"),
-    (" 'm", "'m"),
-    (" 's", "'s"),
-    (" 've", "'ve"),
-    (" 're", "'re"),
-)
-"""What transformers' clean_up_tokenization replaces, in its order."""
-
-# The tokenizers library has one more, between 'm and 's.
-WORDPIECE_CLEANUP: Final = (*TEXT_CLEANUP[:7], (" do not", " don't"), *TEXT_CLEANUP[7:])
-"""What the WordPiece decoder's own clean-up replaces, in its order."""
-
-
-def _byte_of_character() -> dict[str, int]:
-    """GPT-2's map: printable Latin-1 stands for itself, the other bytes for U+0100 onwards."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    table = {chr(byte): byte for byte in printable}
-    table.update({chr(256 + index): byte for index, byte in enumerate(others)})
-    return table
-
-
-_BYTE_OF: Final = _byte_of_character()
-
-
-def byte_level_bytes(token: str) -> bytes:
-    """The bytes that a token of a byte-level tokenizer stands for, added tokens included.
-
-    A token with any character outside GPT-2's map (a space, Japanese) stands for its own UTF-8.
-    """
-    if all(character in _BYTE_OF for character in token):
-        return bytes(_BYTE_OF[character] for character in token)
-    return token.encode()
 
 
 def write_vocabulary(path: str | os.PathLike[str], tokens: Sequence[bytes], flags: Sequence[int]) -> None:
@@ -180,7 +134,7 @@ class Vocabulary:
     def decode(
         self, ids: Iterable[int], detokenizer: Detokenizer, *, skip_special_tokens: bool = True
     ) -> str:
-        """The text of a sequence of ids, joined as the module's docstring says.
+        """The text of a sequence of ids, joined as the detokenizer says.
 
         Args:
             ids: token ids; those that are not in the vocabulary are skipped.
@@ -188,51 +142,9 @@ class Vocabulary:
             skip_special_tokens: leave special tokens out.
 
         Raises:
-            BundleError: the detokenizer's kind is unknown, or a field that it needs is missing.
+            BundleError: the detokenizer's kind or a step is unknown, or a field that it needs is missing.
         """
         skipped = ABSENT | SPECIAL if skip_special_tokens else ABSENT
         known = (int(token_id) for token_id in ids if 0 <= token_id < len(self))
         tokens = [self.token(token_id) for token_id in known if not self.flags[token_id] & skipped]
-        if detokenizer.kind == "byte_level":
-            text = b"".join(tokens).decode(errors="replace")
-        elif detokenizer.kind == "metaspace":
-            text = _join_metaspace(_texts(tokens), detokenizer)
-        elif detokenizer.kind == "wordpiece":
-            text = _join_wordpiece(_texts(tokens), detokenizer)
-        else:
-            raise BundleError(
-                f"detokenizer.kind is {detokenizer.kind!r}, wanted metaspace, byte_level or wordpiece: "
-                "export again"
-            )
-        return _replaced(text, TEXT_CLEANUP) if detokenizer.clean_up_tokenization_spaces else text
-
-
-def _texts(tokens: Iterable[bytes]) -> list[str]:
-    return [token.decode(errors="replace") for token in tokens]
-
-
-def _join_metaspace(tokens: list[str], detokenizer: Detokenizer) -> str:
-    replacement = detokenizer.replacement
-    if not replacement or detokenizer.prepend_scheme is None:
-        raise BundleError("detokenizer: metaspace needs replacement and prepend_scheme: export again")
-    first = " " if detokenizer.prepend_scheme == "never" else ""
-    return "".join(token.replace(replacement, " " if index else first) for index, token in enumerate(tokens))
-
-
-def _join_wordpiece(tokens: list[str], detokenizer: Detokenizer) -> str:
-    prefix = detokenizer.prefix
-    if prefix is None:
-        raise BundleError("detokenizer: wordpiece needs prefix: export again")
-    pieces = tokens[:1]
-    pieces += [
-        token.removeprefix(prefix) if token.startswith(prefix) else " " + token for token in tokens[1:]
-    ]
-    if detokenizer.cleanup:
-        pieces = [_replaced(piece, WORDPIECE_CLEANUP) for piece in pieces]
-    return "".join(pieces)
-
-
-def _replaced(text: str, replacements: Iterable[tuple[str, str]]) -> str:
-    for old, new in replacements:
-        text = text.replace(old, new)
-    return text
+        return join_tokens(tokens, detokenizer)

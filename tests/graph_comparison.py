@@ -1,7 +1,8 @@
 """Graphs against eager PyTorch, for ONNX files and for the torch modules behind them alike.
 
 A decoder's reference sees each row's whole history at once, with a cache of its own: nothing of the
-graphs' caches, beam orders and positions can hide in it.
+graphs' caches, beam orders and positions can hide in it. Where padding tokens are decoded it sees the
+history in the same steps instead, as generate() would: RoBERTa's positions depend on that.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from tiny_encoders import SAMPLING_RATE
 from exporter.eager_reference import EagerReference
 from exporter.probe_audio import probe_utterance
 from graphs import (
-    SHARED_CROSS_ATTENTION,
     DecoderGeometry,
     EncoderGraph,
     FirstStepGraph,
     WithPastGraph,
     attention_implementation,
     decoder_geometry,
+    encoder_state_width,
     find_cross_attention,
+    traceable,
 )
 from graphs.cache_layout import empty_cache, tensors_from_cache
 
@@ -49,6 +51,8 @@ class Case:
     beams: tuple[int, ...]
     new: int = 1
     candidates: int = 7
+    padding: bool = False
+    """Some of the tokens are the decoder's padding token."""
 
 
 # Traced were 2 utterances, 3 beams, 4 new tokens and 6 cached ones.
@@ -59,6 +63,7 @@ CASES = {
     "batch-beams": Case(batch=3, prompt=1, beams=(2,) * 9),
     "batch-of-changing-beams": Case(batch=3, prompt=1, beams=(4, 4, 5, 3, 1, 2)),
     "several-new-tokens": Case(batch=2, prompt=2, beams=(3, 3, 3), new=2),
+    "padding-tokens": Case(batch=3, prompt=4, beams=(3, 1, 3, 2), new=3, padding=True),
 }
 
 
@@ -94,7 +99,8 @@ class _DecoderComparison:
         self.worst = _Worst()
         lengths = torch.arange(case.batch) * 4 + 3
         frames = int(lengths.max()) + (2 if case.batch > 1 else 0)  # even the longest row is padded
-        self.states = torch.randn((case.batch, frames, decoder.config.hidden_size), generator=generator) * 1.5
+        width = encoder_state_width(decoder.config)
+        self.states = torch.randn((case.batch, frames, width), generator=generator) * 1.5
         self.mask = torch.arange(frames)[None, :] < lengths[:, None]
         cache = empty_cache()
         self._eager_pass(torch.zeros((case.batch, 1), dtype=torch.long), self.states, self.mask, cache)
@@ -105,6 +111,7 @@ class _DecoderComparison:
             **{name: tensor.contiguous().numpy() for name, tensor in cross},
         }
         self.histories = self._tokens(case.batch, case.prompt)
+        self.steps = [case.prompt]
         self.outputs: dict[str, Array] = {}
         self.previous_beams = 1
 
@@ -128,6 +135,7 @@ class _DecoderComparison:
         beam_index = order + torch.arange(batch)[:, None] * self.previous_beams
         tokens = self._tokens(batch * beams, self.case.new)
         self.histories = torch.cat((self.histories[beam_index.reshape(-1)], tokens), dim=1)
+        self.steps.append(self.case.new)
         past = {
             name.replace("present_", "past_"): value
             for name, value in self.outputs.items()
@@ -144,12 +152,20 @@ class _DecoderComparison:
         self._compare(self.outputs, beams)
 
     def _tokens(self, rows: int, new: int) -> torch.Tensor:
-        return torch.randint(VOCAB, (rows, new), generator=self.generator)
+        padding = self.decoder.config.pad_token_id
+        ids = torch.tensor([token for token in range(VOCAB) if token != padding])
+        tokens = ids[torch.randint(len(ids), (rows, new), generator=self.generator)]
+        if self.case.padding and padding is not None:
+            tokens[torch.rand((rows, new), generator=self.generator) < 0.4] = padding
+        return tokens
 
     def _compare(self, outputs: Mapping[str, Array], beams: int) -> None:
         states, mask = (tensor.repeat_interleave(beams, 0) for tensor in (self.states, self.mask))
         cache = empty_cache()
-        logits = self._eager_pass(self.histories, states, mask, cache).reshape(self.case.batch, beams, -1)
+        for tokens in self.histories.split(
+            self.steps if self.case.padding else self.histories.shape[1], dim=1
+        ):
+            logits = self._eager_pass(tokens, states, mask, cache).reshape(self.case.batch, beams, -1)
         self.worst.add("logits", outputs["logits"], logits.numpy())
         log_probs, ids = torch.log_softmax(logits, -1), torch.from_numpy(outputs["candidate_ids"])
         best = log_probs.topk(self.case.candidates).values
@@ -195,8 +211,9 @@ def torch_decoder_graphs(decoder: Any) -> Iterator[tuple[Run, Run]]:
 
     The decoder is the graphs' alone in here: the comparison needs another one as its reference.
     """
-    geometry, modules = decoder_geometry(decoder), find_cross_attention(decoder)
-    first, later = FirstStepGraph(decoder, modules).eval(), WithPastGraph(decoder, modules).eval()
+    geometry, cross_attention = decoder_geometry(decoder), find_cross_attention(decoder)
+    first = FirstStepGraph(decoder, cross_attention).eval()
+    later = WithPastGraph(decoder, cross_attention).eval()
     names = ["logits", "candidate_log_probs", "candidate_ids", *present_names(geometry)]
 
     def run_first(feeds: Feeds) -> dict[str, Array]:
@@ -210,7 +227,8 @@ def torch_decoder_graphs(decoder: Any) -> Iterator[tuple[Run, Run]]:
         cross, past = _tensors(feeds, cross_names(geometry)), _tensors(feeds, past_names(geometry))
         return _named(names, later(*given, cross, past, *_candidates(feeds)))
 
-    with attention_implementation(decoder, SHARED_CROSS_ATTENTION), torch.no_grad():
+    implementation = attention_implementation(decoder, cross_attention.implementation)
+    with implementation, traceable(decoder), torch.no_grad():
         yield run_first, run_later
 
 

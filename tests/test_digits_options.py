@@ -12,6 +12,7 @@ from digits_audio import carried_batches, probe_batches
 from digits_cases import RATE, Pair, Tally, Waveform, open_pair
 
 from s2t_runtime import GenerationOptions, Result
+from s2t_runtime.sampling_options import Sampling
 
 FRENCH, WELSH = 5, 9  # tokens of the tags
 CHOOSES_A_LANGUAGE = frozenset({"language", "forced_bos_token_id", "decoder_prompt_ids"})
@@ -130,6 +131,37 @@ CASES = [
     Case("bad_words_ids single", lambda base: {"bad_words_ids": ((base.word(0),), (2,))}),
     Case("bad_words_ids", lambda base: {"bad_words_ids": ((base.word(0), base.word(1)), base.tokens[2:5])}),
     Case(
+        "sequence_bias",
+        lambda base: {
+            "sequence_bias": {(base.word(0),): -3.0, (base.word(0), base.word(1)): 2.5, (2,): -0.5},
+        },
+    ),
+    Case("exponential_decay_length_penalty", lambda _: {"exponential_decay_length_penalty": (2, 1.5)}),
+    Case(
+        "exponential_decay_length_penalty below 1",
+        lambda base: {"exponential_decay_length_penalty": (base.length - 4, 0.5), "max_new_tokens": 30},
+        changes=False,
+    ),
+    Case(
+        "prefix_allowed_tokens_fn",
+        lambda base: {
+            "prefix_allowed_tokens_fn": lambda _, tokens: [
+                token for token in range(400) if token != base.word(len(tokens) % 3)
+            ]
+        },
+    ),
+    Case(
+        "renormalize_logits",
+        lambda base: {"renormalize_logits": True, "suppress_tokens": (base.word(0), base.word(2))},
+    ),
+    # What sampling draws is compared in test_digits_sampling.py; switched off it must change nothing.
+    Case(
+        "do_sample False",
+        lambda _: {"do_sample": False, "temperature": 1.0},
+        {"do_sample": ..., "temperature": ...},
+        changes=False,
+    ),
+    Case(
         "many at once",
         lambda base: {
             "bad_words_ids": ((base.word(0), base.word(1)), (base.word(2),)),
@@ -191,7 +223,8 @@ def test_every_option_has_a_case() -> None:
     base = Base((2, FRENCH, 20, 21, 22, 23, 2))
     named = {name for case in CASES for name in case.build(base)} | {"num_beams"}
     unasked = {"bos_token_id", "pad_token_id"}  # they name tokens, and choose nothing by themselves
-    assert named | unasked == {field.name for field in dataclasses.fields(GenerationOptions)}
+    drawn = {field.name for field in dataclasses.fields(Sampling)} - {"min_tokens_to_keep"}
+    assert named | unasked | drawn == {field.name for field in dataclasses.fields(GenerationOptions)}
 
 
 @pytest.mark.parametrize("width", [1, 4])

@@ -71,7 +71,15 @@ def test_the_shortest_audio_is_decoded(model: SpeechToText) -> None:
             {"suppress_tokens": (400,)},
             "^suppress_tokens has token 400, wanted ids from 0 to 399; correct the id$",
         ),
-        ({"temperature": 0.5}, "^unknown decoding options: temperature; the known ones are bad_words_ids, "),
+        ({"beams": 5}, "^unknown decoding options: beams; the known ones are bad_words_ids, "),
+        (
+            {"temperature": 0.5},
+            "^temperature 0.5 would be ignored: tokens are not drawn, because do_sample is not set; pass ",
+        ),
+        (
+            {"stop_strings": "."},
+            "^stop_strings is not supported: it looks at text while decoding; pass eos_tok",
+        ),
     ],
 )
 def test_bad_options_are_refused(

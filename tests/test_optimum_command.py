@@ -9,7 +9,7 @@ import click
 import pytest
 from built_wheel import build_wheel, install, make_environment, share_packages
 
-EXPORT_HELP = ["--precision", "--force", "--revision", "--max-audio-seconds"]
+EXPORT_HELP = ["--precision", "--force", "--revision", "--max-audio-seconds", "--encoder", "--random-weights"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_is_listed(python: Path, tmp_path: Path) -> None:
 def test_takes_the_options_of_export_s2t(python: Path, tmp_path: Path) -> None:
     done = optimum_cli(python, tmp_path, "export", "s2t", "--help")
     assert done.returncode == 0, done.stderr
-    assert "optimum-cli export s2t [OPTIONS] CHECKPOINT OUTPUT" in done.stdout
+    assert "optimum-cli export s2t [OPTIONS] [CHECKPOINT] OUTPUT" in done.stdout
     for option in EXPORT_HELP:
         assert option in done.stdout
     assert "--output" not in done.stdout
@@ -53,9 +53,15 @@ def test_optimum_is_not_shadowed(python: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_output_is_a_usage_error(python: Path, tmp_path: Path) -> None:
-    done = optimum_cli(python, tmp_path, "export", "s2t", "checkpoint")
+    done = optimum_cli(python, tmp_path, "export", "s2t")
     assert done.returncode == 2
     assert "Missing argument 'OUTPUT'" in done.stderr
+
+
+def test_a_missing_source_is_a_usage_error(python: Path, tmp_path: Path) -> None:
+    done = optimum_cli(python, tmp_path, "export", "s2t", "output")
+    assert done.returncode == 2
+    assert "give one of: CHECKPOINT; a pair, --encoder MODEL --decoder MODEL;" in done.stderr
 
 
 def test_a_missing_checkpoint_gives_export_s2ts_error(python: Path, tmp_path: Path) -> None:
@@ -73,7 +79,7 @@ def test_writes_a_bundle(python: Path, tmp_path: Path, digits_checkpoint: Path) 
 
 
 @click.command()
-@click.argument("checkpoint")
+@click.argument("checkpoint", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 @click.option("--force", is_flag=True)
 @click.option("--precision", multiple=True)
@@ -94,6 +100,22 @@ def test_options_may_stand_anywhere(arguments: list[str]) -> None:
 
     values = with_positional_output(export).main(args=arguments, standalone_mode=False)
     assert values == {"checkpoint": "in", "output": Path("out"), "force": True, "precision": ("fp32",)}
+
+
+@pytest.mark.parametrize("arguments", [["out", "--force"], ["--force", "out"], ["--force", "--", "out"]])
+def test_a_checkpoint_may_be_left_out(arguments: list[str]) -> None:
+    """A pair and a configuration alone have none."""
+    from optimum.commands.register.register_s2t import with_positional_output
+
+    values = with_positional_output(export).main(args=arguments, standalone_mode=False)
+    assert values == {"checkpoint": None, "output": Path("out"), "force": True, "precision": ()}
+
+
+def test_a_third_argument_is_a_usage_error() -> None:
+    from optimum.commands.register.register_s2t import with_positional_output
+
+    with pytest.raises(click.UsageError, match=r"Got unexpected extra arguments \(more\)"):
+        with_positional_output(export).main(args=["in", "more", "out"], standalone_mode=False)
 
 
 def test_export_s2t_itself_is_left_as_it_was() -> None:

@@ -18,6 +18,7 @@ RUNTIME = {
     "S2TError",
     "SessionError",
     "SpeechToText",
+    "TokenEvent",
     "load",
 }
 

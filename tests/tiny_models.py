@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiny_decoders import BOS, DECODER_HIDDEN, ENDS, EOS, PAD, tiny_decoder
-from tiny_encoders import SAMPLING_RATE, tiny_encoder
+from tiny_decoders import BOS, DECODER_HIDDEN, ENDS, start_token, tiny_decoder
+from tiny_encoders import SAMPLING_RATE, tiny_encoder, tiny_extractor
 from tiny_tokenizers import tokenizer
 from tiny_weights import spread
-from transformers import GenerationConfig, SpeechEncoderDecoderModel, Wav2Vec2FeatureExtractor
+from transformers import GenerationConfig, SpeechEncoderDecoderModel
 
 from exporter import ExportOptions
 from exporter.audio_limits import min_samples, padding_is_safe
@@ -23,7 +23,14 @@ from exporter.hub import locate_checkpoint
 from exporter.manifest_builder import Findings, build_manifest
 from exporter.tokenizer_files import write_tokenizer
 from exporter.write_graphs import WrittenGraphs, write_decoders, write_encoder
-from graphs import decoder_geometry, encoder_signature, first_step_signature, with_past_signature
+from graphs import (
+    decoder_geometry,
+    encoder_signature,
+    encoder_state_width,
+    find_cross_attention,
+    first_step_signature,
+    with_past_signature,
+)
 from s2t_runtime.manifest import AudioInfo
 
 Once = Callable[[str, Callable[[Path], None]], Path]
@@ -41,10 +48,9 @@ def tiny_model(encoder: str, decoder: str, hidden: int = DECODER_HIDDEN, **chang
         spread(model.enc_to_dec_proj, "enc_to_dec_proj")
     model.generation_config = GenerationConfig(
         bos_token_id=BOS,
-        pad_token_id=PAD,
+        pad_token_id=parts[1].config.pad_token_id,
         eos_token_id=list(ENDS),
-        # As the families do: BART begins with the end token, the others with one of their own.
-        decoder_start_token_id=EOS if "bart" in decoder else BOS,
+        decoder_start_token_id=start_token(decoder),
         max_new_tokens=20,
     )
     return model.eval()
@@ -62,11 +68,11 @@ def save_checkpoint(
     model.save_pretrained(directory)
     model.generation_config.save_pretrained(directory)
     tokenizer(model.config.decoder.model_type).save_pretrained(directory)
-    Wav2Vec2FeatureExtractor(
-        sampling_rate=SAMPLING_RATE,
+    tiny_extractor(
+        model.config.encoder.model_type,
+        return_attention_mask=return_attention_mask,
         do_normalize=do_normalize,
         padding_value=padding_value,
-        return_attention_mask=return_attention_mask,
     ).save_pretrained(directory)
 
 
@@ -123,7 +129,10 @@ def encoder_graph(once: Once, pair: Pair) -> Path:
         path.mkdir()
         checkpoint = load(once, pair)
         geometry = decoder_geometry(checkpoint.model.decoder)
-        write_encoder(checkpoint, geometry, min_samples=min_samples(checkpoint), directory=path)
+        shortest = min_samples(checkpoint)
+        write_encoder(
+            checkpoint, geometry, min_samples=shortest, max_samples=10 * SAMPLING_RATE, directory=path
+        )
 
     return once(f"tiny-encoder-{pair.name}", make)
 
@@ -152,10 +161,12 @@ def bundle(once: Once, pair: Pair) -> Path:
 
 def _complete_bundle(checkpoint: Checkpoint, path: Path) -> None:
     geometry = decoder_geometry(checkpoint.model.decoder)
+    decoder = checkpoint.model.decoder
     graphs = WrittenGraphs(
-        encoder_signature(geometry, DECODER_HIDDEN),
+        encoder_signature(geometry, encoder_state_width(decoder.config)),
         first_step_signature(geometry),
         with_past_signature(geometry),
+        find_cross_attention(decoder).mode,
     )
     shortest = min_samples(checkpoint)
     findings = Findings(

@@ -22,7 +22,8 @@ from exporter.cli_check import CheckRequest
 from exporter.parity_graphs import GraphRow
 from exporter.parity_report import ParityReport
 from exporter.probe_audio import probe_utterance
-from s2t_runtime.bundle import open_bundle
+from exporter.sources import CheckpointSource, PairSource
+from s2t_runtime.bundle import Bundle, open_bundle
 
 CHANGED = "decoder.model.decoder.layers.0.fc2.weight"
 
@@ -157,12 +158,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
     row = GraphRow("logits", 0, 0, 0, 1, 1, passed=True)
 
-    def compare(_checkpoint: object, _bundle: Path, *, precision: str, **options: Any) -> ParityReport:
+    def compare(_checkpoint: object, _bundle: Bundle, *, precision: str, **options: Any) -> ParityReport:
         asked.append((precision, options["provider"]))
         return ParityReport(precision, options["provider"], {}, [row], [])
 
-    monkeypatch.setattr("exporter.hub.locate_checkpoint", lambda *source: asked.append(source))
-    monkeypatch.setattr("exporter.checkpoint.load_checkpoint", lambda _: None)
+    monkeypatch.setattr("exporter.load_source.load_source", asked.append)
     monkeypatch.setattr("exporter.parity.check_parity", compare)
     return asked
 
@@ -186,12 +186,24 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_the_manifests_model_and_revision_are_taken(bundle: Path, asked: list[Any]) -> None:
     invoke(bundle)
-    assert asked == [("owner/model", "1" * 40), ("fp16", "cpu"), ("fp32", "cpu")]
+    assert asked == [CheckpointSource("owner/model", "1" * 40), ("fp16", "cpu"), ("fp32", "cpu")]
 
 
 def test_against_goes_first(bundle: Path, asked: list[Any]) -> None:
     invoke(bundle, "--against", "another/model", "--provider", "cuda", "--precision", "fp32")
-    assert asked == [("another/model", None), ("fp32", "cuda")]
+    assert asked == [CheckpointSource("another/model"), ("fp32", "cuda")]
+
+
+def test_a_pair_is_given_half_by_half(bundle: Path, asked: list[Any]) -> None:
+    manifest = open_bundle(bundle).manifest
+    halves = {role: {"id": role, "revision": None} for role in ("encoder", "decoder")}
+    provenance = {"source": {"kind": "pair", **halves}, "seed": 3}
+    write_manifest(dataclasses.replace(manifest, provenance=provenance), bundle)
+    invoke(bundle, "--against", "a", "--against", "b", "--precision", "fp32")
+    assert asked == [PairSource("a", "b", seed=3), ("fp32", "cpu")]
+    result = invoke(bundle)
+    assert result.exit_code == 1
+    assert "give it with --against ENCODER --against DECODER" in result.stderr
 
 
 @pytest.mark.parametrize(

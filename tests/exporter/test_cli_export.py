@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import io
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 from test_bundle_writer import export
 
 from exporter import cli_export
+from exporter.console import StageLines, quiet_libraries
 from exporter.errors import CheckpointError, OutputError, UnsupportedModelError
 from exporter.options import ExportOptions
 from exporter.parity_generate import GenerateRow
 from exporter.parity_graphs import GraphRow
 from exporter.parity_report import ParityReport
 from exporter.pipeline import ExportResult
+from exporter.sources import FETCH_STAGES, CheckpointSource, Source
 from s2t_runtime.bundle import open_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,10 +47,11 @@ class FakeExport:
     parity: tuple[ParityReport, ...] = (report(),)
     languages: dict[str, int] = field(default_factory=lambda: {"de": 4, "cy": 9})
     licence: str | None = "apache-2.0"
-    calls: list[tuple[str, ExportOptions]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    calls: list[tuple[Source, ExportOptions]] = field(default_factory=list)
 
     def __call__(
-        self, source: str, options: ExportOptions, *, on_stage: Callable[[str], None]
+        self, source: Source, options: ExportOptions, *, on_stage: Callable[[str], None]
     ) -> ExportResult:
         self.calls.append((source, options))
         on_stage("load checkpoint")
@@ -57,7 +63,7 @@ class FakeExport:
             manifest.model, id="owner/model", parameters=2_592_156, licence=self.licence
         )
         manifest = dataclasses.replace(manifest, model=model, languages=self.languages)
-        return ExportResult(options.output, manifest, self.parity, {})
+        return ExportResult(options.output, manifest, self.parity, {}, self.notes)
 
     @property
     def options(self) -> ExportOptions:
@@ -83,7 +89,7 @@ def invoke(*args: str) -> Result:
 
 def test_the_defaults_are_those_of_python(fake: FakeExport) -> None:
     assert invoke("some/checkpoint").exit_code == 0
-    assert fake.calls == [("some/checkpoint", ExportOptions(output=Path("checkpoint")))]
+    assert fake.calls == [(CheckpointSource("some/checkpoint"), ExportOptions(output=Path("checkpoint")))]
 
 
 def test_a_directory_gives_the_output_its_name(
@@ -100,10 +106,10 @@ def test_a_directory_gives_the_output_its_name(
         (["-o", "out/here"], "output", Path("out/here")),
         (["--output", "out"], "output", Path("out")),
         (["--precision", "fp32"], "precisions", ("fp32",)),
-        (["--revision", "v2"], "revision", "v2"),
         (["--max-new-tokens", "60"], "max_new_tokens", 60),
         (["--num-beams", "5"], "num_beams", 5),
         (["--max-audio-seconds", "12.5"], "max_audio_s", 12.5),
+        (["--languages", "codes.json"], "languages", Path("codes.json")),
         (["--no-check"], "check", False),
         (["--check"], "check", True),
         (["--force"], "force", True),
@@ -125,7 +131,7 @@ def test_each_flag(fake: FakeExport, args: list[str], name: str, value: Any) -> 
 @pytest.mark.parametrize(
     ("args", "shown"),
     [
-        ([], "Missing argument 'CHECKPOINT'"),
+        ([], "give one of: CHECKPOINT; a pair, --encoder MODEL --decoder MODEL; a configuration alone, "),
         (["model", "--nonsense"], "No such option"),
         (["model", "--num-beams", "0"], "0 is not in the range x>=1"),
         (["model", "--max-new-tokens", "-1"], "-1 is not in the range x>=1"),
@@ -211,12 +217,53 @@ def test_quiet(fake: FakeExport) -> None:
 
 
 @pytest.mark.parametrize("args", [[], ["--quiet"]])
+def test_what_must_not_be_overlooked_is_said_even_when_quiet(fake: FakeExport, args: list[str]) -> None:
+    fake.notes = ("the cross-attention is untrained",)
+    result = invoke("model", *args)
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "export-s2t: note: the cross-attention is untrained\n",
+    )
+
+
+@pytest.mark.parametrize("args", [[], ["--quiet"]])
 def test_untested_versions_are_warned_of(
     fake: FakeExport, monkeypatch: pytest.MonkeyPatch, args: list[str]
 ) -> None:
     monkeypatch.setattr("exporter.versions.untested_versions", lambda: ["torch 9 is installed"])
     result = invoke("model", *args)
     assert (result.exit_code, result.stderr) == (0, "export-s2t: warning: torch 9 is installed\n")
+
+
+# Bars.
+
+
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "shown"), [(1, 0, True), (1, 1, False), (0, 0, False), (0, 1, False)]
+)
+def test_the_hubs_bars_show_on_a_terminal_unless_quiet(
+    monkeypatch: pytest.MonkeyPatch, terminal: int, quiet: int, shown: bool
+) -> None:
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: bool(terminal)))
+    enable_progress_bars()
+    quiet_libraries(quiet=bool(quiet))
+    try:
+        assert are_progress_bars_disabled() != shown
+    finally:
+        enable_progress_bars()
+
+
+def test_the_spinner_stands_back_while_the_hub_draws_its_bars() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    stages = StageLines(console, quiet=False)
+    shown = []
+    for name in (*FETCH_STAGES, "load checkpoint"):
+        stages(name)
+        shown.append(bool(console._live_stack))
+    stages.finish()
+    assert shown == [False, False, True]
 
 
 # Failures.

@@ -27,9 +27,11 @@ from exporter.parity_generate import GenerateRow
 from exporter.parity_graphs import GraphRow
 from exporter.parity_report import ParityReport
 from exporter.pipeline import export_checkpoint
+from exporter.sources import RandomWeightsSource
 from exporter.write_graphs import WrittenGraphs
 from graphs import DecoderGeometry, encoder_signature, first_step_signature, with_past_signature
-from s2t_runtime.bundle import open_bundle
+from s2t_runtime.bundle import Bundle, open_bundle
+from s2t_runtime.errors import BundleError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -179,7 +181,10 @@ def pretend_to_write(
     checkpoint: Checkpoint, geometry: DecoderGeometry, *, directory: Path, **_: Any
 ) -> WrittenGraphs:
     graphs = WrittenGraphs(
-        encoder_signature(geometry, 160), first_step_signature(geometry), with_past_signature(geometry)
+        encoder_signature(geometry, 160),
+        first_step_signature(geometry),
+        with_past_signature(geometry),
+        "shared",
     )
     for graph in (graphs.encoder, graphs.decoder_first_step, graphs.decoder_with_past):
         (directory / f"{graph.name}.onnx").write_bytes(b"graph")
@@ -210,6 +215,7 @@ def test_the_parts_make_a_whole_bundle(
     result = export_checkpoint(str(digits_checkpoint), ExportOptions(output=target))
     assert name_of(target) == digits_checkpoint.name
     assert open_bundle(target).manifest == result.manifest
+    assert result.manifest.provenance["parity"] == "passed"
     # The report travels in the bundle, and the manifest vouches for it too.
     assert {"parity.json", "parity.md", "tokenizer.json", "vocabulary.bin"} < set(result.manifest.files)
     assert leftovers(target) == []
@@ -247,6 +253,50 @@ def test_a_bundle_that_decodes_otherwise_is_not_written(
     assert leftovers(target) == []
 
 
+def test_nothing_opens_before_it_is_proved(
+    quick: pytest.MonkeyPatch, target: Path, digits_checkpoint: Path
+) -> None:
+    """An export that is killed while parity runs leaves a directory that nobody takes for a bundle."""
+    seen: list[str] = []
+
+    def look(_checkpoint: Checkpoint, bundle: Bundle, **_: Any) -> ParityReport:
+        assert bundle.graph_path("fp32", "encoder").is_file()
+        with pytest.raises(BundleError) as caught:
+            open_bundle(bundle.root)
+        seen.append(str(caught.value).removeprefix(str(bundle.root)))
+        return report(passed=True)
+
+    quick.setattr(pipeline, "check_parity", look)
+    export_checkpoint(str(digits_checkpoint), ExportOptions(output=target))
+    assert seen == [
+        " is not a bundle (it has no manifest.json): its export was interrupted; delete it and export again"
+    ]
+    assert name_of(target) == digits_checkpoint.name
+
+
+@pytest.mark.parametrize("existing", [0, 1, 2])
+def test_a_failure_takes_the_directories_above_the_target_with_it(
+    quick: pytest.MonkeyPatch, tmp_path: Path, digits_checkpoint: Path, existing: int
+) -> None:
+    parts = ["a", "b", "c"]
+    there = tmp_path.joinpath(*parts[:existing])
+    there.mkdir(parents=True, exist_ok=True)
+    quick.setattr(pipeline, "check_parity", lambda *_, **__: report(passed=False))
+    with pytest.raises(ParityError):
+        export_checkpoint(str(digits_checkpoint), ExportOptions(output=tmp_path.joinpath(*parts)))
+    assert there.is_dir()
+    assert list(there.iterdir()) == []
+
+
+def test_a_revision_goes_with_a_name_alone(target: Path) -> None:
+    source = RandomWeightsSource("a/b", revision="v1")
+    with pytest.raises(ExportError) as caught:
+        export_checkpoint(source, ExportOptions(output=target, revision="v2"))
+    assert str(caught.value) == (
+        "revision v2 goes with a checkpoint given by its name alone: name it in RandomWeightsSource"
+    )
+
+
 def test_without_the_check_nothing_is_compared(
     quick: pytest.MonkeyPatch, target: Path, digits_checkpoint: Path
 ) -> None:
@@ -254,6 +304,7 @@ def test_without_the_check_nothing_is_compared(
     options = ExportOptions(output=target, check=False, num_beams=4, max_new_tokens=30)
     result = export_checkpoint(str(digits_checkpoint), options)
     assert result.parity == ()
+    assert result.manifest.provenance["parity"] == "not checked"
     assert "parity.json" not in result.manifest.files
     assert (result.manifest.generation["num_beams"], result.manifest.generation["max_new_tokens"]) == (4, 30)
 
@@ -294,7 +345,7 @@ def test_a_real_export_is_killed(tmp_path: Path, digits_checkpoint: Path, after_
 def test_a_real_export_is_killed_as_its_weights_are_written(tmp_path: Path, digits_checkpoint: Path) -> None:
     target = tmp_path / "bundle"
     with process("-c", EXPORT, str(digits_checkpoint), "-o", str(target)) as child:
-        deadline_s = time.monotonic() + 300
+        deadline_s = time.monotonic() + 900
         while not list(tmp_path.glob("bundle.unfinished-*/fp32/encoder.onnx.data")):
             assert child.poll() is None
             assert time.monotonic() < deadline_s
@@ -303,6 +354,26 @@ def test_a_real_export_is_killed_as_its_weights_are_written(tmp_path: Path, digi
     assert not target.exists()
     (unfinished,) = tmp_path.iterdir()
     assert not (unfinished / "manifest.json").exists()
+
+
+@pytest.mark.broad
+def test_a_real_export_is_killed_while_parity_is_checked(tmp_path: Path, digits_checkpoint: Path) -> None:
+    """Killed once the last file before the check is there, and again a little later."""
+    for after_s in (0.0, 2.0):
+        target = tmp_path / f"bundle {after_s}"
+        with process("-c", EXPORT, str(digits_checkpoint), "-o", str(target)) as child:
+            deadline_s = time.monotonic() + 900
+            while not list(tmp_path.glob(f"{target.name}.unfinished-*/vocabulary.bin")):
+                assert child.poll() is None
+                assert time.monotonic() < deadline_s
+                time.sleep(0.01)
+            time.sleep(after_s)
+            child.kill()
+        if target.exists():  # a fast machine
+            continue
+        (unfinished,) = tmp_path.glob(f"{target.name}.unfinished-*")
+        with pytest.raises(BundleError, match="its export was interrupted"):
+            open_bundle(unfinished)
 
 
 @pytest.mark.broad

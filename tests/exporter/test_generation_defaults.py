@@ -12,6 +12,8 @@ from transformers import GenerationConfig
 from exporter.errors import CheckpointError, UnsupportedModelError
 from exporter.generation_defaults import NEUTRAL, SUPPORTED, WITHOUT_EFFECT, generation_defaults
 from s2t_runtime.options import GenerationOptions
+from s2t_runtime.plan import SearchPlan, plan_search
+from s2t_runtime.refusals import REASONS
 
 # An option's value at which it does change something, and what else it needs to be valid at all.
 UNSUPPORTED: dict[str, Any] = {
@@ -23,13 +25,9 @@ UNSUPPORTED: dict[str, Any] = {
     "constraints": ["x"],
     "disable_compile": True,
     "diversity_penalty": 0.5,
-    "do_sample": True,
     "dola_layers": "high",
     "encoder_no_repeat_ngram_size": 3,
     "encoder_repetition_penalty": 1.5,
-    "epsilon_cutoff": 0.001,
-    "eta_cutoff": 0.001,
-    "exponential_decay_length_penalty": [5, 1.1],
     "force_words_ids": [[7]],
     "guidance_scale": 2.0,
     "is_assistant": True,
@@ -44,8 +42,6 @@ UNSUPPORTED: dict[str, Any] = {
     "prefill_chunk_size": 64,
     "prompt_lookup_num_tokens": 3,
     "remove_invalid_values": True,
-    "renormalize_logits": True,
-    "sequence_bias": [[[5], -1.0]],
     "speculation_type": "mtp",
     "stop_strings": ["."],
     "target_lookbehind": 5,
@@ -73,6 +69,18 @@ CARRIED: dict[str, Any] = {
     "no_repeat_ngram_size": 3,
     "repetition_penalty": 1.2,
     "bad_words_ids": [[5, 6], [7]],
+    "do_sample": True,
+    "temperature": 0.7,
+    "top_k": 20,
+    "top_p": 0.9,
+    "min_p": 0.1,
+    "typical_p": 0.8,
+    "top_h": 0.4,
+    "epsilon_cutoff": 0.001,
+    "eta_cutoff": 0.002,
+    "exponential_decay_length_penalty": [5, 1.1],
+    "sequence_bias": [[[5, 6], -1.0], [[7], 2.0]],
+    "renormalize_logits": True,
 }
 
 
@@ -131,8 +139,24 @@ def test_neutral_values_are_accepted(name: str, value: Any) -> None:
 @pytest.mark.parametrize(("name", "value"), UNSUPPORTED.items())
 def test_other_values_are_refused_by_name_and_value(name: str, value: Any) -> None:
     assert reasons(**{name: value}) == (
-        f"generation option {name}={value!r} is not supported; remove it from generation_config.json, or leave it "
-        f"out with --ignore-generation-option {name} (results may then differ from eager PyTorch)",
+        f"generation option {name}={value!r} is not supported: it {REASONS[name].partition(';')[0]}; remove it from "
+        f"generation_config.json, or leave it out with --ignore-generation-option {name} (results may then differ "
+        "from eager PyTorch)",
+    )
+
+
+def test_a_mode_that_transformers_moved_says_so() -> None:
+    assert reasons(penalty_alpha=0.6)[0].startswith(
+        "generation option penalty_alpha=0.6 is not supported: it asks for contrastive search, which transformers 5 "
+        "itself no longer has: it lives in the repository transformers-community/contrastive-search, whose code "
+        "needs trust_remote_code; remove it from generation_config.json, or leave it out with"
+    )
+
+
+def test_a_name_that_nobody_knows_has_no_reason() -> None:
+    assert reasons(task="translate") == (
+        "generation option task='translate' is not supported; remove it from generation_config.json, or leave it "
+        "out with --ignore-generation-option task (results may then differ from eager PyTorch)",
     )
 
 
@@ -148,22 +172,31 @@ def test_all_are_refused_in_one_error() -> None:
 
 
 @pytest.mark.parametrize("name", ["top_k", "top_p", "top_h", "min_p", "typical_p", "temperature"])
-def test_sampling_options_do_nothing_without_sampling(name: str) -> None:
-    assert defaults_of(do_sample=False, **{name: 0.5}) == GenerationOptions()
+def test_sampling_options_wait_for_sampling(name: str) -> None:
+    value = 5 if name == "top_k" else 0.5
+    stored = defaults_of(do_sample=False, **{name: value})
+    assert stored == GenerationOptions(do_sample=False, **{name: value})
+    start = GenerationOptions(**{**stored.to_dict(), "decoder_start_token_id": 2, "eos_token_id": 2})
+
+    def plan(**call: Any) -> SearchPlan:
+        return plan_search(start, GenerationOptions(**call), languages={}, vocab_size=20, max_positions=None)
+
+    assert plan().sampling is None
+    drawn = plan(do_sample=True).sampling
+    assert getattr(drawn, name) == value
 
 
 def test_the_usual_file_without_sampling(tmp_path: Path) -> None:
     stored = from_file(tmp_path, top_k=50, num_beam_groups=1, diversity_penalty=0.0, num_beams=4)
-    assert stored == GenerationOptions(num_beams=4)
+    assert stored == GenerationOptions(num_beams=4, top_k=50)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"do_sample": True},
+        {"encoder_repetition_penalty": 1.5},
         {"num_beam_groups": 2},
-        {"diversity_penalty": 0.5},
-        {"do_sample": True, "top_k": 50, "temperature": 0.7},
+        {"diversity_penalty": 0.5, "num_beams": 4},
     ],
 )
 def test_a_file_with_an_unsupported_option(tmp_path: Path, options: dict[str, Any]) -> None:
@@ -172,29 +205,40 @@ def test_a_file_with_an_unsupported_option(tmp_path: Path, options: dict[str, An
         from_file(tmp_path, **options)
 
 
+def test_a_value_that_transformers_would_refuse_when_drawing() -> None:
+    with pytest.raises(
+        CheckpointError,
+        match=r"^the/model: generation_config\.json: temperature is 0\.0, wanted a finite number above 0; pass such a "
+        r"value or leave temperature unset, or leave it out with --ignore-generation-option$",
+    ):
+        defaults_of(temperature=0.0)
+    stored = generation_defaults("the/model", Stored(temperature=0.0, num_beams=2), ignored={"temperature"})
+    assert stored == GenerationOptions(num_beams=2)
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("task", "translate"), ("language", "de"), ("decoder_prompt_ids", [2])]
+    ("name", "value"), [("task", "translate"), ("language", "de"), ("decoder_prompt_ids", [2]), ("seed", 3)]
 )
 def test_a_key_that_transformers_does_not_know(tmp_path: Path, name: str, value: Any) -> None:
-    # The last two are options of ours; eager would not act on them, so the bundle must not either.
+    # The others are options of ours; eager would not act on them, so the bundle must not either.
     with pytest.raises(UnsupportedModelError, match=f"generation option {name}="):
         from_file(tmp_path, **{name: value})
 
 
 def test_true_is_not_one() -> None:
     assert reasons(num_beam_groups=True)
-    assert reasons(do_sample=1)
+    assert reasons(token_healing=1)
     assert reasons(diversity_penalty=False)
 
 
 def test_an_ignored_option_passes() -> None:
-    config = Stored(do_sample=True, task="translate", num_beams=2)
-    stored = generation_defaults("the/model", config, ignored={"do_sample", "task"})
+    config = Stored(do_sample=True, max_time=2.0, task="translate", num_beams=2)
+    stored = generation_defaults("the/model", config, ignored={"do_sample", "max_time", "task"})
     assert stored == GenerationOptions(num_beams=2)
 
 
 def test_only_the_named_option_is_ignored() -> None:
-    listed = reasons(ignored=("do_sample",), do_sample=True, task="translate")
+    listed = reasons(ignored=("max_time",), max_time=2.0, task="translate")
     assert [reason.split()[2] for reason in listed] == ["task='translate'"]
 
 

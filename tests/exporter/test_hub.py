@@ -1,7 +1,8 @@
-"""Where a checkpoint comes from: a directory, or a hub id served from the cache while offline."""
+"""Where a checkpoint comes from: a directory, or a hub id served from a cache that was filled before."""
 
 from __future__ import annotations
 
+import errno
 import socket
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,7 +11,7 @@ import huggingface_hub.constants
 import pytest
 
 from exporter.errors import CheckpointError
-from exporter.hub import CheckpointFiles, locate_checkpoint, read_licence
+from exporter.hub import CheckpointFiles, fetch_weights, locate_checkpoint, read_licence
 
 MODEL = "owner/tiny-speech"
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -67,7 +68,7 @@ def test_a_directory_has_a_name_however_it_is_spelt(tmp_path: Path, monkeypatch:
 
 def test_a_directory_has_no_revision(tmp_path: Path) -> None:
     assert refusal(str(tmp_path), "main") == (
-        f"--revision main goes with a hub id, but {tmp_path} is a local directory: leave it out"
+        f"revision main goes with a hub id, but {tmp_path} is a local directory: leave it out"
     )
 
 
@@ -79,38 +80,41 @@ def test_neither_a_directory_nor_an_id(source: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("revision", "at"), [(None, ""), ("v1", " at revision v1")])
-def test_offline_without_a_copy(revision: str | None, at: str) -> None:
-    message = refusal(MODEL, revision)
-    assert message.startswith(f"{MODEL}{at} is no local directory and cannot be fetched from the hub: ")
-    # The hub's own first line says why; ours what to do.
-    assert "HF_HUB_OFFLINE" in message
-    assert message.endswith("; check the name and the network, or give a directory that holds the checkpoint")
+@pytest.mark.parametrize(
+    ("revision", "at", "option"), [(None, "", ""), ("v1", " at revision v1", " --revision v1")]
+)
+def test_offline_without_a_copy(cache: Path, revision: str | None, at: str, option: str) -> None:
+    assert refusal(MODEL, revision) == (
+        f"{MODEL}{at} is no local directory, the cache {cache} holds no whole copy, and HF_HUB_OFFLINE forbids a "
+        f"download: fetch it where there is a network with `hf download {MODEL}{option} --local-dir DIRECTORY`, and "
+        "give DIRECTORY in place of the id"
+    )
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
+        (TimeoutError(), "TimeoutError"),
+        (ConnectionError("[Errno -3] Temporary failure\nand a second line"), "[Errno -3] Temporary failure"),
+    ],
+)
+def test_any_other_fault(monkeypatch: pytest.MonkeyPatch, cache: Path, error: Exception, shown: str) -> None:
     def fail(*_: Any, **__: Any) -> NoReturn:
-        raise ConnectionError("[Errno -3] Temporary failure in name resolution\nand a second line")
+        raise error
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
     assert refusal(MODEL) == (
-        f"{MODEL} is no local directory and cannot be fetched from the hub: [Errno -3] Temporary failure in name "
-        "resolution; check the name and the network, or give a directory that holds the checkpoint"
+        f"{MODEL} is no local directory and cannot be fetched from {huggingface_hub.constants.ENDPOINT} to {cache}: "
+        f"{shown}; check the name, the network and the disk, or fetch it where there is a network with `hf download "
+        f"{MODEL} --local-dir DIRECTORY`, and give DIRECTORY in place of the id"
     )
-
-
-def test_an_error_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> NoReturn:
-        raise TimeoutError
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
-    assert "cannot be fetched from the hub: TimeoutError; check" in refusal(MODEL)
 
 
 def test_an_id_that_the_hub_would_refuse() -> None:
-    assert refusal("a--b/c").startswith(
-        "a--b/c is no local directory and cannot be fetched from the hub: Cannot have -- or .. in repo_id: "
-    )
+    message = refusal("a--b/c")
+    assert message.startswith("a--b/c is no local directory and cannot be fetched from ")
+    assert ": Cannot have -- or .. in repo_id: " in message
 
 
 def test_a_copy_in_the_cache_is_used_offline(cache: Path) -> None:
@@ -125,9 +129,22 @@ def test_a_copy_in_the_cache_is_used_offline(cache: Path) -> None:
     assert read_licence(snapshot) == "apache-2.0"
 
 
-def test_old_weights_in_the_cache(cache: Path) -> None:
-    snapshot = fill(cache, FIRST, weights="pytorch_model.bin")
-    assert locate_checkpoint(MODEL).directory == snapshot
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
+def test_a_cache_that_another_program_filled(cache: Path, weights: str) -> None:
+    """As from_pretrained fills it, without a list of what the hub has."""
+    fill(cache, FIRST, weights=weights)
+    fetch_weights(locate_checkpoint(MODEL))
+
+
+def test_a_cache_without_weights(cache: Path) -> None:
+    (fill(cache, FIRST) / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=f"^{MODEL} has no weights that can be read") as caught:
+        fetch_weights(locate_checkpoint(MODEL))
+    assert "; it has README.md, config.json: have it saved with model.save_pretrained()" in str(caught.value)
+
+
+def test_the_weights_of_a_directory_are_not_fetched(tmp_path: Path) -> None:
+    fetch_weights(locate_checkpoint(str(tmp_path)), on_stage=pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -143,21 +160,7 @@ def test_the_revision_is_honoured(cache: Path, revision: str | None, commit: str
 
 def test_a_revision_that_is_not_in_the_cache(cache: Path) -> None:
     fill(cache, FIRST)
-    assert refusal(MODEL, "v3").startswith(f"{MODEL} at revision v3 is no local directory and cannot be")
-
-
-def test_code_is_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[list[str]] = []
-
-    def fetch(_: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        asked.append(allow_patterns)
-        return str(tmp_path)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
-    locate_checkpoint(MODEL)
-    # Pickled weights come only where there are no others.
-    assert [any("bin" in pattern for pattern in patterns) for patterns in asked] == [False, True]
-    assert not any(pattern.endswith((".py", "*")) for patterns in asked for pattern in patterns)
+    assert refusal(MODEL, "v3").startswith(f"{MODEL} at revision v3 is no local directory, the cache ")
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import random
 import resource
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, MBart50Tokenizer, PreTrainedTokenizerFast
 
+from exporter.errors import UnsupportedModelError
 from exporter.tokenizer_files import TOKENIZER, VOCABULARY, write_tokenizer
-from s2t_runtime.manifest import Detokenizer
+from s2t_runtime.manifest import Detokenizer, JoiningStep
 from s2t_runtime.vocabulary import ABSENT, ADDED, SPECIAL, Vocabulary
 
 TEXT = [
@@ -72,21 +75,80 @@ def wordpiece() -> Tokenizer:
     return backend
 
 
+def words() -> Tokenizer:
+    backend = Tokenizer(models.WordLevel(unk_token=SPECIAL_TOKENS[3]))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.train_from_iterator(TEXT, trainers.WordLevelTrainer(**SETTINGS))
+    return backend
+
+
+def suffix_bpe() -> Tokenizer:
+    backend = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[3], end_of_word_suffix="</w>"))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Whitespace(), decoders.BPEDecoder("</w>")
+    backend.train_from_iterator(
+        TEXT, trainers.BpeTrainer(vocab_size=180, end_of_word_suffix="</w>", **SETTINGS)
+    )
+    return backend
+
+
+def letters() -> Tokenizer:
+    backend = words()
+    backend.add_tokens(["|", *"abcdefghij"])
+    backend.decoder = decoders.CTC(pad_token="<pad>", word_delimiter_token="|")  # noqa: S106
+    return backend
+
+
+def byte_fallback() -> Tokenizer:
+    pieces = [*SPECIAL_TOKENS[:4], *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "▁the", "fox", "é", "▁▁"]
+    backend = Tokenizer(
+        models.BPE({piece: place for place, piece in enumerate(pieces)}, [], byte_fallback=True)
+    )
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback()]),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+            decoders.Fuse(),
+        ]
+    )
+    return backend
+
+
 KINDS: dict[str, tuple[Callable[[], Tokenizer], Detokenizer]] = {
     "metaspace BPE": (metaspace_bpe, Detokenizer("metaspace", **METASPACE)),
     "unigram": (unigram, Detokenizer("metaspace", replacement="▁", prepend_scheme="never")),
     "byte level": (byte_level, Detokenizer("byte_level")),
     "wordpiece": (wordpiece, Detokenizer("wordpiece", prefix="##", cleanup=True)),
+    "words": (words, Detokenizer("steps", steps=(JoiningStep("join", content=" "),))),
+    "suffix BPE": (suffix_bpe, Detokenizer("steps", steps=(JoiningStep("suffix", pattern="</w>"),))),
+    "letters": (
+        letters,
+        Detokenizer("steps", steps=(JoiningStep("ctc", pattern="<pad>", content="|", cleanup=True),)),
+    ),
+    "byte fallback": (
+        byte_fallback,
+        Detokenizer(
+            "steps",
+            steps=(
+                JoiningStep("replace", pattern="▁", content=" "),
+                JoiningStep("byte_fallback"),
+                JoiningStep("join", content=""),
+                JoiningStep("strip", content=" ", count=1),
+            ),
+        ),
+    ),
 }
 
 
 def assert_decodes_alike(tokenizer: PreTrainedTokenizerFast, directory: Path, rule: Detokenizer) -> None:
     vocabulary, generator = Vocabulary.read(directory / VOCABULARY), random.Random(7)  # noqa: S311
+    backend = Tokenizer.from_file(str(directory / TOKENIZER))
     for _ in range(200):
         ids = [generator.randrange(len(vocabulary)) for _ in range(generator.randint(0, 20))]
         for skip in (True, False):
             ours = vocabulary.decode(ids, rule, skip_special_tokens=skip)
             assert ours == tokenizer.decode(ids, skip_special_tokens=skip), ids
+            assert ours == backend.decode(ids, skip_special_tokens=skip), ids
     for text in TEXT:
         ids = tokenizer(text).input_ids
         assert vocabulary.decode(ids, rule) == tokenizer.decode(ids, skip_special_tokens=True)
@@ -111,7 +173,7 @@ def test_each_tokenizer_file_is_the_tokenizers_own(tmp_path: Path, kind: str) ->
     assert [reloaded.encode(text).ids for text in TEXT] == [tokenizer(text).input_ids for text in TEXT]
 
 
-@pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "words"])
 def test_the_clean_up_is_obeyed(tmp_path: Path, kind: str) -> None:
     tokenizer = wrapped(KINDS[kind][0](), cleanup=True)
     rule = write_tokenizer(tokenizer, tmp_path)
@@ -131,29 +193,76 @@ def test_the_clean_up_is_ignored_for_bpe_as_transformers_5_does(tmp_path: Path, 
     assert_decodes_alike(tokenizer, tmp_path, rule)
 
 
+@pytest.mark.parametrize("kind", ["metaspace BPE", "suffix BPE"])
+def test_the_clean_up_of_bpe_can_be_forced(tmp_path: Path, kind: str) -> None:
+    tokenizer = wrapped(KINDS[kind][0](), cleanup=True)
+    tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output = True
+    rule = write_tokenizer(tokenizer, tmp_path)
+    assert rule is not None
+    assert rule.clean_up_tokenization_spaces
+    assert_decodes_alike(tokenizer, tmp_path, rule)
+
+
+@pytest.mark.parametrize("cleanup", [False, True])
 @pytest.mark.parametrize(
     "decoder",
     [
-        None,
-        decoders.BPEDecoder(),
-        decoders.CTC(),
-        decoders.Sequence([decoders.Metaspace(), decoders.Fuse()]),
+        decoders.Replace(Regex("e+"), "E"),
+        decoders.Sequence(
+            [decoders.Metaspace(), decoders.Strip("e", 0, 0), decoders.Replace(Regex("a"), "")]
+        ),
     ],
-    ids=["none", "BPEDecoder", "CTC", "Sequence"],
+    ids=["Regex", "Sequence"],
 )
 def test_an_unknown_joining_rule_is_left_to_the_tokenizer(
-    tmp_path: Path, decoder: decoders.Decoder | None
+    tmp_path: Path, decoder: decoders.Decoder, *, cleanup: bool
 ) -> None:
-    backend = metaspace_bpe()
+    backend = unigram()
     backend.decoder = decoder
-    assert write_tokenizer(wrapped(backend), tmp_path) is None
-    assert Tokenizer.from_file(str(tmp_path / TOKENIZER)).get_vocab_size() == 150
+    tokenizer = wrapped(backend, cleanup=cleanup)
+    assert write_tokenizer(tokenizer, tmp_path) is None
+    # tokenizer.json alone gives the text then, clean-up included.
+    reloaded = Tokenizer.from_file(str(tmp_path / TOKENIZER))
+    for text in TEXT:
+        ids = tokenizer(text).input_ids
+        assert reloaded.decode(ids) == tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def test_a_rule_that_does_not_hold_is_not_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wrong", [0, 60, 149])
+def test_a_rule_that_fails_for_one_token_is_not_claimed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: int
+) -> None:
     # As would be found where the tokenizers library changes how a decoder of a known name joins.
-    monkeypatch.setattr(Vocabulary, "decode", lambda *_: "something else")
+    real = Vocabulary.token
+    monkeypatch.setattr(
+        Vocabulary, "token", lambda self, index: b"x" if index == wrong else real(self, index)
+    )
     assert write_tokenizer(wrapped(metaspace_bpe()), tmp_path) is None
+
+
+def test_a_tokenizer_that_decodes_in_python_is_refused(tmp_path: Path) -> None:
+    class Shouting(PreTrainedTokenizerFast):
+        def _decode(self, *arguments: Any, **options: Any) -> str:
+            return super()._decode(*arguments, **options).replace("fo", "FO")
+
+    with pytest.raises(UnsupportedModelError) as caught:
+        write_tokenizer(Shouting(tokenizer_object=words(), unk_token="<unk>"), tmp_path)  # noqa: S106
+    message = str(caught.value)
+    assert message.startswith("the tokenizer Shouting cannot be exported:\n  - it writes '")
+    assert "FO" in message
+    assert (
+        "the class changes the text in Python code, which no bundle holds; use a tokenizer whose" in message
+    )
+
+
+def test_the_size_of_mbart_50_takes_seconds(tmp_path: Path) -> None:
+    pieces = [(f"▁{place:x}" if place % 3 else f"{place:x}", -place / 1e6) for place in range(249_998)]
+    tokenizer = MBart50Tokenizer(vocab=[("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), *pieces[1:]])
+    assert len(tokenizer) == 250_054
+    started_s = time.process_time()
+    assert write_tokenizer(tokenizer, tmp_path) == Detokenizer("metaspace", **METASPACE)
+    assert time.process_time() - started_s < 60
+    assert len(Vocabulary.read(tmp_path / VOCABULARY)) == 250_054
 
 
 def test_flags_and_gaps(tmp_path: Path) -> None:

@@ -7,21 +7,29 @@ from typing import Any
 import pytest
 import torch
 from graph_comparison import CASES, TOLERANCE, Case, compare_decoder, torch_decoder_graphs
-from tiny_decoders import DECODER_HIDDEN, DECODERS, MAX_POSITIONS, VOCAB, tiny_decoder
+from tiny_decoders import DECODER_HIDDEN, DECODERS, EXPANDED, FAMILIES, VOCAB, tiny_decoder
 from transformers.masking_utils import AttentionMaskInterface
 
 import graphs.attention
+import graphs.cross_attention
+import graphs.decoder
 from graphs import (
-    SHARED_CROSS_ATTENTION,
+    CrossAttention,
     FirstStepGraph,
     WithPastGraph,
     attention_implementation,
-    decoder_geometry,
     find_cross_attention,
 )
-from graphs.attention import attend, beams_shared, shared_cross_attention
+from graphs.attention import (
+    SHARED_CROSS_ATTENTION,
+    attend,
+    beams_shared,
+    expand_over_beams,
+    shared_cross_attention,
+)
 
-FAMILIES = ("mbart", "bart", "bert", "gpt2")
+SHARED = ("mbart", "bart", "bert", "gpt2", "roberta", "xmod")
+"""Families on transformers' AttentionInterface, one of each way of counting positions."""
 CASE = Case(batch=3, prompt=3, beams=(4, 4, 5, 3))
 
 
@@ -30,14 +38,16 @@ def differences(name: str, case: Case = CASE) -> dict[str, float]:
         return compare_decoder(tiny_decoder(name), first_step, with_past, case)
 
 
-@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", DECODERS)
-def test_modules_equal_eager(name: str, case: str) -> None:
-    found = differences(name, CASES[case])
-    assert set(found) == {
-        "logits", "candidate_log_probs", "candidate_ids", "present_key", "present_value",
-    }  # fmt: skip
-    assert max(found.values()) < TOLERANCE, found
+def test_modules_equal_eager(name: str) -> None:
+    reference = tiny_decoder(name)
+    with torch_decoder_graphs(tiny_decoder(name)) as (first_step, with_past):
+        for seed, (title, case) in enumerate(CASES.items()):
+            found = compare_decoder(reference, first_step, with_past, case, seed)
+            assert set(found) == {
+                "logits", "candidate_log_probs", "candidate_ids", "present_key", "present_value",
+            }  # fmt: skip
+            assert max(found.values()) < TOLERANCE, (title, found)
 
 
 def no_causal_mask(*arguments: Any, **named: Any) -> None:
@@ -62,20 +72,32 @@ def unscaled(module: Any, query: Any, key: Any, value: Any, mask: Any, **named: 
     return shared_cross_attention(module, query, key, value, mask, **{**named, "scaling": 1.0})
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SHARED)
 @pytest.mark.parametrize("bug", [beams_in_wrong_order, unmasked_cross_attention, unscaled])
 def test_the_comparison_sees_wrong_attention(monkeypatch: pytest.MonkeyPatch, bug: Any, name: str) -> None:
-    monkeypatch.setitem(graphs.attention.AttentionInterface._global_mapping, SHARED_CROSS_ATTENTION, bug)
+    with torch_decoder_graphs(tiny_decoder(name)) as (first_step, with_past):
+        monkeypatch.setitem(graphs.attention.AttentionInterface._global_mapping, SHARED_CROSS_ATTENTION, bug)
+        assert compare_decoder(tiny_decoder(name), first_step, with_past, CASE)["logits"] > 1e-2
+
+
+def beams_before_utterances(tensor: torch.Tensor, beams: int) -> torch.Tensor:
+    return tensor.repeat(beams, *[1] * (tensor.ndim - 1))
+
+
+@pytest.mark.parametrize("name", EXPANDED)
+def test_the_comparison_sees_wrong_expansion(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(graphs.decoder, "expand_over_beams", beams_before_utterances)
     assert differences(name)["logits"] > 1e-2
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SHARED)
 def test_the_comparison_sees_a_missing_causal_mask(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setitem(AttentionMaskInterface._global_mapping, SHARED_CROSS_ATTENTION, no_causal_mask)
-    assert max(differences(name).values()) > 1e-2
+    with torch_decoder_graphs(tiny_decoder(name)) as (first_step, with_past):
+        monkeypatch.setitem(AttentionMaskInterface._global_mapping, SHARED_CROSS_ATTENTION, no_causal_mask)
+        assert max(compare_decoder(tiny_decoder(name), first_step, with_past, CASE).values()) > 1e-2
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*SHARED, *EXPANDED, "trocr-sinusoidal"])
 def test_the_comparison_sees_positions_off_by_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     decode = WithPastGraph.decode
 
@@ -100,7 +122,7 @@ def _padded(outputs: dict[str, Any], feeds: Any) -> dict[str, Any]:
     return outputs
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*SHARED, *EXPANDED])
 def test_the_comparison_sees_an_unordered_cache(name: str) -> None:
     with torch_decoder_graphs(tiny_decoder(name)) as (first_step, with_past):
 
@@ -120,7 +142,7 @@ def test_the_tiny_decoders_are_no_easy_prey() -> None:
         decoder = tiny_decoder(name)
         with torch.no_grad():
             output = decoder(input_ids=tokens, encoder_hidden_states=states, output_attentions=True)
-        assert 2 < output.logits.std(-1).mean() < 8, name
+        assert 1 < output.logits.std(-1).mean() < 8, name
         for weights in (*output.attentions, *output.cross_attentions):
             assert weights[..., -1, :].amax(-1).mean() > 0.3, name
 
@@ -150,25 +172,42 @@ def test_attention_takes_the_scaling_that_it_is_given() -> None:
         torch.testing.assert_close(got, attend(query, key, value, None, wanted).transpose(1, 2))
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+def test_expanding_puts_the_beams_of_an_utterance_together(beams: int) -> None:
+    tensor = torch.randn((2, 4, 5), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(expand_over_beams(tensor, beams), tensor.repeat_interleave(beams, 0))
+
+
 @pytest.mark.parametrize("name", DECODERS)
-def test_one_cross_attention_module_is_found_per_layer(name: str) -> None:
+def test_cross_attention_is_shared_wherever_it_can_be(name: str) -> None:
     decoder = tiny_decoder(name)
     found = find_cross_attention(decoder)
+    assert decoder.config._attn_implementation == "eager"
+    if DECODERS[name][0] in EXPANDED:
+        assert (found.mode, found.implementation, found.modules) == ("expanded", "eager", ())
+        return
+    assert (found.mode, found.implementation) == ("shared", SHARED_CROSS_ATTENTION)
     names = {id(module): path for path, module in decoder.named_modules()}
-    paths = [names[id(module)] for module in found]
+    paths = [names[id(module)] for module in found.modules]
     assert len(set(paths)) == len(paths) == 2
     assert all("encoder_attn" in path or "crossattention" in path for path in paths), paths
     assert [f".{layer}." in f"{path}." for layer, path in enumerate(paths)] == [True, True]
-    assert decoder.config._attn_implementation == "eager"
 
 
-@pytest.mark.parametrize("name", DECODERS)
-def test_geometry_is_read_off_the_cache(name: str) -> None:
-    decoder = tiny_decoder(name)
-    geometry = decoder_geometry(decoder)
-    heads = decoder.config.num_attention_heads
-    assert (geometry.layers, geometry.heads, geometry.head_dim) == (2, heads, DECODER_HIDDEN // heads)
-    assert (geometry.vocab_size, geometry.max_positions) == (VOCAB, MAX_POSITIONS)
+def test_sharing_that_changes_results_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapping = graphs.attention.AttentionInterface._global_mapping
+    monkeypatch.setitem(mapping, SHARED_CROSS_ATTENTION, beams_in_wrong_order)
+    assert find_cross_attention(tiny_decoder("bert")).mode == "expanded"
+
+
+def test_sharing_wants_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder of which one layer alone is on the interface."""
+    decoder = tiny_decoder("mbart")
+    one = find_cross_attention(decoder).modules[:1]
+    monkeypatch.setattr(graphs.cross_attention, "_modules_on_the_interface", lambda _: one)
+    assert find_cross_attention(decoder) == CrossAttention()
+    monkeypatch.setattr(graphs.cross_attention, "_modules_on_the_interface", lambda _: one * 2)
+    assert find_cross_attention(decoder) == CrossAttention()
 
 
 @pytest.mark.parametrize("previous", ["eager", "sdpa"])
@@ -212,7 +251,7 @@ def test_a_decoder_is_the_same_after_its_graphs_ran() -> None:
 
 @pytest.mark.parametrize("spread", [1.0, 300.0])
 def test_candidates_are_exact_where_probabilities_underflow(spread: float) -> None:
-    graph = FirstStepGraph(tiny_decoder("gpt2"), ())
+    graph = FirstStepGraph(tiny_decoder("gpt2"), CrossAttention())
     logits = torch.randn((2, 3, VOCAB), generator=torch.Generator().manual_seed(0)) * spread
     log_probs, ids = graph.best(logits, torch.tensor(VOCAB))
     wanted = torch.log_softmax(logits.double(), -1)

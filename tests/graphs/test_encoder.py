@@ -10,37 +10,44 @@ import tiny_models
 import torch
 from graph_comparison import TOLERANCE, compare_encoder, torch_encoder_graph, utterances
 from numpy.typing import NDArray
-from tiny_encoders import ENCODERS, MIN_SAMPLES, tiny_encoder
+from tiny_encoders import ENCODERS, MIN_SAMPLES, takes_features, tiny_encoder, tiny_extractor
 from tiny_models import PAIRS, Once, Pair
 from torch import Tensor
+from unsaved import unsaved
 
 import graphs.encoder
 from exporter.audio_limits import min_samples
-from exporter.checkpoint import Checkpoint
 from exporter.eager_reference import EagerReference
-from exporter.hub import CheckpointFiles
 from exporter.onnx_session import GraphRunner
 from graphs.encoder import (
     EncoderGraph,
     MaskedAssignment,
     frame_lengths,
-    mask_from_lengths,
     masks_from_lengths,
 )
-from graphs.features import WaveformFeatures
+from graphs.features import WaveformFeatures, mask_from_lengths
 
 Waveform = NDArray[np.float32]
 SPEECH = utterances(0.2, 0.05, 0.13)
+TWO_FRAMES_OF_LOG_MEL = 560 + 160
 OFFSET = [waveform * 0.01 + 0.5 for waveform in SPEECH]
-BATCHES: dict[str, list[Waveform]] = {
-    "padded": SPEECH,
-    "shortest": [SPEECH[0][:MIN_SAMPLES], SPEECH[0][: MIN_SAMPLES + 1], SPEECH[1]],
-    "shortest alone": [SPEECH[0][:MIN_SAMPLES]],
-    "one sample apart": [SPEECH[0][: 700 + more] for more in range(21)],
-    "offset": OFFSET,
-    "quiet and loud": [SPEECH[0] * 30, SPEECH[1] * 1e-4, SPEECH[2]],
-    "silence": [SPEECH[0], np.zeros(900, dtype=np.float32)],
-}
+
+
+def batches(shortest: int) -> dict[str, list[Waveform]]:
+    """Padded batches of an encoder that takes ``shortest`` samples and more."""
+    return {
+        "padded": SPEECH,
+        "shortest": [SPEECH[0][:shortest], SPEECH[0][: shortest + 1], SPEECH[1]],
+        "shortest alone": [SPEECH[0][:shortest]],
+        "one sample apart": [SPEECH[0][: 699 + more] for more in range(21)],
+        # Every remainder of what squeezing, stacking and adapters divide frames by.
+        **{f"{more} frames more": [SPEECH[0][: 1300 + 20 * more]] for more in range(6)},
+        "offset": OFFSET,
+        "quiet and loud": [SPEECH[0] * 30, SPEECH[1] * 1e-4, SPEECH[2]],
+        "silence": [SPEECH[0], np.zeros(900, dtype=np.float32)],
+    }
+
+
 # Each pair's extractor works in another way: without a mask, plainly, without normalisation, with a
 # padding value.
 MASKED = PAIRS[1]
@@ -56,32 +63,35 @@ def test_graph_equals_extractor_and_eager_encoder(once: Once, pair: Pair) -> Non
     reference = EagerReference(tiny_models.load(once, pair))
     assert min_samples(reference.checkpoint) == MIN_SAMPLES
     run = GraphRunner(tiny_models.encoder_graph(once, pair) / "encoder.onnx").run
-    for title, waveforms in BATCHES.items():
+    for title, waveforms in batches(MIN_SAMPLES).items():
         found = compare_encoder(reference, run, waveforms)
         assert max(found.values()) < TOLERANCE, (title, found)
 
 
 def in_memory(pair: Pair, **changes: Any) -> EagerReference:
     """A reference that was never saved: the torch modules need no files."""
-    from transformers import Wav2Vec2FeatureExtractor
-
     model = tiny_models.tiny_model(pair.encoder, pair.decoder, pair.hidden, **changes)
-    extractor = Wav2Vec2FeatureExtractor(
+    extractor = tiny_extractor(
+        model.config.encoder.model_type,
         do_normalize=pair.do_normalize,
         padding_value=pair.padding_value,
         return_attention_mask=pair.return_attention_mask,
     )
-    files = CheckpointFiles("tiny", None, "tiny", None, None)
-    return EagerReference(Checkpoint(files, model, None, extractor))
+    return EagerReference(unsaved(model, extractor))
 
 
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_module_equals_eager_for_every_variant(encoder: str, masked: bool) -> None:
-    reference = in_memory(Pair(encoder, "mbart", hidden=24, return_attention_mask=masked))
-    for title in ("padded", "shortest", "one sample apart"):
-        found = compare_encoder(reference, torch_encoder_graph(reference), BATCHES[title])
-        assert max(found.values()) < TOLERANCE, (title, found)
+    reference = in_memory(Pair(encoder, "mbart", hidden=24, return_attention_mask=masked, padding_value=0.25))
+    run = torch_encoder_graph(reference)
+    for title, waveforms in batches(min_samples(reference.checkpoint)).items():
+        if title in {"offset", "quiet and loud", "silence"}:
+            continue  # of feature extraction, which has tests of its own
+        found = compare_encoder(reference, run, waveforms)
+        # Two frames of log-mel may hardly differ: their deviation then raises the extractor's own rounding.
+        few_frames = takes_features(encoder) and min(map(len, waveforms)) < TWO_FRAMES_OF_LOG_MEL
+        assert max(found.values()) < (10 * TOLERANCE if few_frames else TOLERANCE), (title, found)
 
 
 def test_states_that_an_adapter_leaves_transposed_reach_gpt2() -> None:
@@ -94,7 +104,8 @@ def test_states_that_an_adapter_leaves_transposed_reach_gpt2() -> None:
     assert max(found.values()) < TOLERANCE, found
 
 
-def one_pass(self: Any, audio: Tensor, valid: Tensor) -> Tensor:
+def one_pass(self: Any, audio: Tensor, lengths: Tensor) -> Tensor:
+    valid = mask_from_lengths(lengths, audio.shape[1])
     weights = valid.to(audio.dtype)
     count = weights.sum(-1, keepdim=True)
     mean = (audio * weights).sum(-1, keepdim=True) / count
@@ -123,8 +134,8 @@ def test_padding_that_is_attended_to_would_fail(monkeypatch: pytest.MonkeyPatch)
         compare_encoder(reference, torch_encoder_graph(reference), SPEECH)
     encode = EncoderGraph.encode
 
-    def right_mask(self: Any, values: Tensor, valid: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        states, _ = encode(self, values, valid, lengths)
+    def right_mask(self: Any, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        states, _ = encode(self, audio, lengths)
         return states, everything(frame_lengths(self.encoder, lengths), states.shape[1])
 
     monkeypatch.setattr(EncoderGraph, "encode", right_mask)
@@ -143,26 +154,24 @@ def test_cross_keys_of_another_layer_would_fail() -> None:
     assert compare_encoder(reference, swapped, SPEECH)["cross_key"] > 1e-2
 
 
-LENGTHS = (tuple(range(MIN_SAMPLES, 400)), (MIN_SAMPLES, 1001, 4000, 16_000, 40_003))
-
-
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_frame_masks_are_those_of_transformers(encoder: str) -> None:
     model = tiny_encoder(encoder)
-    for sizes in LENGTHS:
+    # What the encoder counts: samples, of which the convolutions need some, or stacked frames.
+    shortest = 1 if takes_features(encoder) else MIN_SAMPLES
+    for sizes in (range(shortest, shortest + 360), (shortest, 1001, 4000, 16_000, 40_003)):
         lengths, longest = torch.tensor(sizes), max(sizes)
         samples = mask_from_lengths(lengths, longest)
-        for adapter in _adapter_choices(model):
-            frames = int(frame_lengths(model, torch.tensor([longest]), **adapter)[0])
+        for before_adapter in (False, True):
+            frames = int(frame_lengths(model, torch.tensor([longest]), before_adapter=before_adapter)[0])
+            adapter = (
+                {"add_adapter": False} if before_adapter and hasattr(model.config, "add_adapter") else {}
+            )
             wanted = model._get_feature_vector_attention_mask(frames, samples.long(), **adapter)
             with masks_from_lengths(model, lengths):
                 got = model._get_feature_vector_attention_mask(frames, samples, **adapter)
             assert got.dtype == torch.bool
             assert torch.equal(got, wanted.bool())
-
-
-def _adapter_choices(model: Any) -> list[dict[str, bool]]:
-    return [{}, {"add_adapter": False}] if hasattr(model.config, "add_adapter") else [{}]
 
 
 def test_frame_masks_are_given_back_after_an_error() -> None:

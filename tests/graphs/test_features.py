@@ -13,8 +13,7 @@ from tiny_encoders import SAMPLING_RATE
 from torch import Tensor
 from transformers import Wav2Vec2FeatureExtractor
 
-from graphs.encoder import mask_from_lengths
-from graphs.features import WaveformFeatures, WaveformSettings
+from graphs.features import WaveformFeatures, WaveformSettings, mask_from_lengths
 
 Waveform = NDArray[np.float32]
 SPEECH = utterances(0.3, 0.07, 0.18)
@@ -60,7 +59,7 @@ def in_graph(settings: WaveformSettings, waveforms: list[Waveform]) -> Tensor:
     audio = torch.full((len(waveforms), int(lengths.max())), GARBAGE)
     for row, waveform in enumerate(waveforms):
         audio[row, : len(waveform)] = torch.from_numpy(waveform)
-    return WaveformFeatures(settings)(audio, mask_from_lengths(lengths, audio.shape[1]))
+    return WaveformFeatures(settings)(audio, lengths)
 
 
 def largest_difference(settings: WaveformSettings, waveforms: list[Waveform]) -> float:
@@ -84,8 +83,9 @@ def test_silence_stays_silent() -> None:
     assert torch.isfinite(got).all()
 
 
-def one_pass(self: Any, audio: Tensor, valid: Tensor) -> Tensor:
+def one_pass(self: Any, audio: Tensor, lengths: Tensor) -> Tensor:
     """Variance as mean of squares minus square of the mean."""
+    valid = mask_from_lengths(lengths, audio.shape[1])
     weights = valid.to(audio.dtype)
     count = weights.sum(-1, keepdim=True)
     mean = (audio * weights).sum(-1, keepdim=True) / count
@@ -93,16 +93,18 @@ def one_pass(self: Any, audio: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, (audio - mean) / torch.sqrt(variance + 1e-7), torch.zeros(()))
 
 
-def sample_variance(self: Any, audio: Tensor, valid: Tensor) -> Tensor:
+def sample_variance(self: Any, audio: Tensor, lengths: Tensor) -> Tensor:
     """Divides by one less than the number of samples."""
+    valid = mask_from_lengths(lengths, audio.shape[1])
     weights = valid.to(audio.dtype)
     count = weights.sum(-1, keepdim=True)
     centred = (audio - (audio * weights).sum(-1, keepdim=True) / count) * weights
     return centred / torch.sqrt(centred.square().sum(-1, keepdim=True) / (count - 1) + 1e-7)
 
 
-def over_padding(self: Any, audio: Tensor, valid: Tensor) -> Tensor:
+def over_padding(self: Any, audio: Tensor, lengths: Tensor) -> Tensor:
     """Statistics over the padding as well."""
+    valid = mask_from_lengths(lengths, audio.shape[1])
     padded = torch.where(valid, audio, torch.zeros(()))
     centred = padded - padded.mean(-1, keepdim=True)
     return torch.where(

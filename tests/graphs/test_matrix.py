@@ -1,6 +1,7 @@
 """Every encoder with every decoder: exported graphs at untraced shapes, then whole decodings, against eager.
 
-By default each encoder and each decoder once; the full product and the further variants are broad.
+By default each kind of encoder and of decoder once; the product of the first families, every further
+decoder with two encoders and the further variants are broad.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import tiny_models
 from graph_comparison import CASES, TOLERANCE, Run, compare_decoder, compare_encoder, utterances
-from tiny_decoders import DECODERS, ENDS, tiny_decoder
+from tiny_decoders import DECODERS, ENDS, EXPANDED, FAMILIES, tiny_decoder
 from tiny_encoders import ENCODERS, SAMPLING_RATE
 from tiny_models import PAIRS, Once, Pair
 
@@ -34,14 +36,28 @@ VARIANTS = tuple(
     for number, encoder in enumerate(name for name in ENCODERS if name not in PRODUCT_ENCODERS)
     if encoder not in {pair.encoder for pair in PAIRS}
 )
-BROAD = tuple(pair for pair in (*PRODUCT, *VARIANTS) if pair not in PAIRS)
+FURTHER_DECODERS = tuple(name for name in FAMILIES if name not in PRODUCT_DECODERS)
+COVERING = tuple(
+    Pair(PRODUCT_ENCODERS[(number + shift) % 4], decoder, hidden=24 if (number + shift) % 3 else 16)
+    for number, decoder in enumerate(FURTHER_DECODERS)
+    for shift in (0, 1)
+)
+SPECIAL = (
+    Pair("hubert", "trocr-wide-states", hidden=24),
+    Pair("wav2vec2-group", "trocr-sinusoidal", return_attention_mask=False),
+    Pair("wavlm", "gpt2-no-padding-token"),
+    Pair("wav2vec2-group", "roberta-late-padding", hidden=24),
+)
+BROAD = tuple(pair for pair in (*PRODUCT, *VARIANTS, *COVERING, *SPECIAL) if pair not in PAIRS)
 ALL = [
     *(pytest.param(pair, id=pair.name) for pair in PAIRS),
     *(pytest.param(pair, id=pair.name, marks=pytest.mark.broad) for pair in BROAD),
 ]
+# Positions from padding, a choice of adapters by language, and keys expanded over beams.
+DEFAULT_DECODERS = (*PRODUCT_DECODERS, "roberta", "xmod", "trocr")
 DECODER_NAMES = [
-    *PRODUCT_DECODERS,
-    *(pytest.param(name, marks=pytest.mark.broad) for name in DECODERS if name not in PRODUCT_DECODERS),
+    *DEFAULT_DECODERS,
+    *(pytest.param(name, marks=pytest.mark.broad) for name in DECODERS if name not in DEFAULT_DECODERS),
 ]
 
 
@@ -64,12 +80,35 @@ def test_the_default_pairs_cover_the_matrix() -> None:
     }
 
 
+def test_every_family_meets_two_encoders() -> None:
+    met = {(pair.decoder, ENCODERS[pair.encoder][0]) for pair in (*PAIRS, *BROAD)}
+    assert {name: sum(decoder == name for decoder, _ in met) >= 2 for name in FAMILIES} == dict.fromkeys(
+        FAMILIES, True
+    )
+
+
 @pytest.mark.parametrize("name", DECODER_NAMES)
 def test_decoder_graphs_equal_eager(once: Once, name: str) -> None:
     first_step, with_past = runners(tiny_models.decoder_graphs(once, name))
     for seed, (title, case) in enumerate(CASES.items()):
         found = compare_decoder(tiny_decoder(name), first_step, with_past, case, seed)
         assert max(found.values()) < TOLERANCE, (title, found)
+
+
+@pytest.mark.parametrize("name", DECODER_NAMES)
+def test_every_weight_is_stored_once(once: Once, name: str) -> None:
+    directory, decoder = tiny_models.decoder_graphs(once, name), tiny_decoder(name)
+    places = set()
+    for graph in ("decoder_first_step", "decoder_with_past"):
+        for tensor in onnx.load(directory / f"{graph}.onnx", load_external_data=False).graph.initializer:
+            entry = {item.key: item.value for item in tensor.external_data}
+            if entry:
+                places.add((int(entry["offset"]), int(entry["length"])))
+    tensors = [*decoder.parameters(), *decoder.buffers()]  # a tied embedding appears once
+    tables = [vars(module)["weights"] for module in decoder.modules() if "weights" in vars(module)]
+    # Embeddings this small are folded into a transposed copy for the vocabulary product.
+    allowed = decoder.get_input_embeddings().weight.nbytes + sum(table.nbytes for table in tables)
+    assert sum(length for _, length in places) <= sum(tensor.nbytes for tensor in tensors) + allowed
 
 
 def _unordered(run: Run) -> Run:
@@ -96,7 +135,7 @@ def _swapped_layers(run: Run) -> Run:
 
 
 @pytest.mark.parametrize("bug", [_unordered, _unmasked, _swapped_layers])
-@pytest.mark.parametrize("name", PRODUCT_DECODERS)
+@pytest.mark.parametrize("name", DEFAULT_DECODERS)
 def test_the_comparison_sees_bugs(once: Once, name: str, bug: Callable[[Run], Run]) -> None:
     first_step, with_past = runners(tiny_models.decoder_graphs(once, name))
     found = compare_decoder(tiny_decoder(name), first_step, bug(with_past), CASES["batch-beams"])
@@ -125,6 +164,8 @@ def test_whole_decodings_equal_generate(once: Once, pair: Pair, beams: int) -> N
     spoken = utterances(*SPOKEN, seed=40)
     expected = [reference.generate([samples], **options)[0] for samples in spoken]
     with s2t_runtime.load(tiny_models.bundle(once, pair), threads=1) as model:
+        mode = "expanded" if DECODERS[pair.decoder][0] in EXPANDED else "shared"
+        assert model.manifest.decoder.cross_attention == mode
         alone = [model.generate(samples, sampling_rate=SAMPLING_RATE, **options) for samples in spoken]
         together = model.generate(spoken, sampling_rate=SAMPLING_RATE, **options)
     for wanted, single, batched in zip(expected, alone, together, strict=True):

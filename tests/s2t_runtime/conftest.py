@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_model import FakeModel
 
-from s2t_runtime.options import GenerationOptions, SearchPlan, plan_search
+from s2t_runtime import cli_run
+from s2t_runtime.options import GenerationOptions
+from s2t_runtime.plan import SearchPlan, plan_search
 from s2t_runtime.session import Candidates, Float32, Int64
 
 START, EOS, VOCAB = 0, 1, 8
@@ -84,3 +87,11 @@ def plan_of() -> Callable[..., SearchPlan]:
         return plan_search(defaults, overrides, languages={}, vocab_size=vocab_size, max_positions=None)
 
     return build
+
+
+@pytest.fixture
+def fake_model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    """What run-s2t loads in place of a bundle."""
+    fake = FakeModel()
+    monkeypatch.setattr(cli_run, "_load", lambda _: fake)
+    return fake

@@ -14,6 +14,7 @@ import pytest
 from s2t_runtime.bundle import FAST_HASH_LIMIT, GRAPH_NAMES, open_bundle, sha256_of
 from s2t_runtime.errors import BundleError, OptionError
 from s2t_runtime.manifest import (
+    FORMAT_VERSION,
     AudioInfo,
     DecoderInfo,
     FileInfo,
@@ -40,7 +41,7 @@ def write_manifest(root: Path) -> None:
     encoder, first, past = (GraphInfo(f"fp32/{name}.onnx", (), ()) for name in GRAPH_NAMES)
     paths = [path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "manifest.json"]
     manifest = Manifest(
-        format_version=1,
+        format_version=FORMAT_VERSION,
         model=ModelInfo("a/b", None, "SpeechEncoderDecoderModel", "wav2vec2", "mbart", 1, None, None),
         audio=AudioInfo(16000, 400, 480000, padding_safe=False),
         graphs={"fp32": PrecisionInfo(encoder, first, past)},
@@ -120,6 +121,51 @@ def test_what_is_not_a_bundle_is_refused(root: Path, tmp_path: Path) -> None:
     )
 
 
+def test_what_looks_like_a_hub_id_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import s2t_runtime
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError) as caught:
+        s2t_runtime.load("facebook/wav2vec2-xls-r-300m-en-to-15")
+    assert str(caught.value) == (
+        "facebook/wav2vec2-xls-r-300m-en-to-15 does not exist: pass the directory of a bundle, as export-s2t wrote "
+        "it; nothing is downloaded here. For a checkpoint of this name on the Hugging Face hub: `export-s2t "
+        "facebook/wav2vec2-xls-r-300m-en-to-15 -o OUTPUT`, then pass OUTPUT; for a bundle there: `hf download "
+        "facebook/wav2vec2-xls-r-300m-en-to-15 --local-dir OUTPUT`, then pass OUTPUT"
+    )
+
+
+@pytest.mark.parametrize("path", ["bundle", "a/b/c", "/owner/bundle", "../bundle", "a b/c", "a/"])
+def test_what_is_plainly_a_path_is_not_taken_for_a_hub_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        BundleError, match=r"does not exist: pass the directory of a bundle, as export-s2t wrote it$"
+    ):
+        open_bundle(path)
+
+
+def test_a_directory_of_that_name_goes_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parent.parent)
+    assert open_bundle(f"{root.parent.name}/{root.name}").manifest.model.id == "a/b"
+
+
+def test_a_checkpoint_and_an_interrupted_export_are_known_for_what_they_are(tmp_path: Path) -> None:
+    checkpoint, unfinished = tmp_path / "model", tmp_path / "bundle.unfinished-abc"
+    for directory in (checkpoint, unfinished):
+        directory.mkdir()
+    (checkpoint / "config.json").write_text("{}", encoding="utf-8")
+    assert refusal(checkpoint) == (
+        f"{checkpoint} is not a bundle (it has no manifest.json): it looks like a checkpoint, which `export-s2t "
+        f"{checkpoint} -o OUTPUT` turns into one"
+    )
+    assert refusal(unfinished) == (
+        f"{unfinished} is not a bundle (it has no manifest.json): its export was interrupted; delete it and export "
+        "again"
+    )
+
+
 @pytest.mark.parametrize("verify", ["fast", "full"])
 def test_a_missing_file_is_named(root: Path, verify: str) -> None:
     (root / "fp32/decoder.onnx.data").unlink()
@@ -182,8 +228,8 @@ def test_files_and_fields_beside_the_manifest_do_not_matter(root: Path) -> None:
 
 
 def test_a_newer_version_is_refused(root: Path) -> None:
-    change_manifest(root, lambda m: m.update(format_version=2))
-    assert "has format_version 2; this s2t_runtime reads up to 1: install" in refusal(root)
+    change_manifest(root, lambda m: m.update(format_version=3))
+    assert "has format_version 3; this s2t_runtime reads up to 2: install" in refusal(root)
 
 
 def test_a_manifest_that_is_not_text_is_refused(root: Path) -> None:

@@ -25,7 +25,7 @@ from s2t_runtime.manifest import (
 
 GOLDEN = """\
 {
-  "format_version": 1,
+  "format_version": 2,
   "model": {
     "id": "someone/speech-model",
     "revision": null,
@@ -118,10 +118,34 @@ GOLDEN = """\
     "prepend_scheme": "always",
     "prefix": null,
     "cleanup": false,
-    "clean_up_tokenization_spaces": true
+    "clean_up_tokenization_spaces": true,
+    "steps": []
   },
   "provenance": {
+    "neutral": [
+      "tokenizer"
+    ],
     "opset": 20,
+    "options": {
+      "check": true
+    },
+    "parity": "passed",
+    "seed": 7,
+    "source": {
+      "decoder": {
+        "id": "someone/text",
+        "revision": "2b"
+      },
+      "encoder": {
+        "id": "someone/speech",
+        "revision": null
+      },
+      "kind": "pair"
+    },
+    "untrained": [
+      "decoder.layers.*.crossattention.weight",
+      "enc_to_dec_proj.weight"
+    ],
     "versions": {
       "onnx": "1.23",
       "torch": "2.13"
@@ -129,6 +153,22 @@ GOLDEN = """\
   }
 }
 """
+
+
+PROVENANCE: dict[str, object] = {
+    "source": {
+        "kind": "pair",
+        "encoder": {"id": "someone/speech", "revision": None},
+        "decoder": {"id": "someone/text", "revision": "2b"},
+    },
+    "untrained": ["decoder.layers.*.crossattention.weight", "enc_to_dec_proj.weight"],
+    "seed": 7,
+    "neutral": ["tokenizer"],
+    "parity": "passed",
+    "versions": {"onnx": "1.23", "torch": "2.13"},
+    "opset": 20,
+    "options": {"check": True},
+}
 
 
 def small_manifest() -> Manifest:
@@ -159,7 +199,7 @@ def small_manifest() -> Manifest:
         generation={"early_stopping": "never", "num_beams": 5, "suppress_tokens": [1, 2]},
         languages={"de": 7, "fr": 8},
         detokenizer=Detokenizer("metaspace", "▁", "always", clean_up_tokenization_spaces=True),
-        provenance={"opset": 20, "versions": {"onnx": "1.23", "torch": "2.13"}},
+        provenance=PROVENANCE,
     )
 
 
@@ -188,7 +228,7 @@ def test_mappings_are_written_sorted_whatever_order_they_were_filled_in() -> Non
         manifest,
         languages={"fr": 8, "de": 7},
         files=dict(reversed(list(manifest.files.items()))),
-        provenance={"versions": {"torch": "2.13", "onnx": "1.23"}, "opset": 20},
+        provenance=dict(reversed(list(PROVENANCE.items()))),
     )
     assert shuffled.to_json() == GOLDEN
 
@@ -217,8 +257,8 @@ def test_fields_with_a_default_may_be_missing() -> None:
 
 
 def test_a_newer_version_is_refused_before_anything_else() -> None:
-    assert refusal({"format_version": 2, "model": "of another shape"}) == (
-        "manifest.json has format_version 2; this s2t_runtime reads up to 1: install a newer export-s2t"
+    assert refusal({"format_version": 3, "model": "of another shape"}) == (
+        "manifest.json has format_version 3; this s2t_runtime reads up to 2: install a newer export-s2t"
     )
 
 

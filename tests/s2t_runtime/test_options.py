@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.options import GenerationOptions, SearchPlan, plan_search
+from s2t_runtime.options import GenerationOptions
+from s2t_runtime.plan import SearchPlan, plan_search
 
 LANGUAGES = {"en_XX": 7, "de_DE": 8}
 
@@ -77,8 +78,8 @@ def test_dict_round_trip_is_json() -> None:
 
 def test_from_dict_refuses_unknown_names() -> None:
     known = ", ".join(sorted(field.name for field in fields(GenerationOptions)))
-    with refused(f"unknown decoding options: beams, top_k; the known ones are {known}; correct the name"):
-        GenerationOptions.from_dict({"top_k": 5, "beams": 1, "num_beams": 2})
+    with refused(f"unknown decoding options: beams, width; the known ones are {known}; correct the name"):
+        GenerationOptions.from_dict({"width": 5, "beams": 1, "num_beams": 2})
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,10 @@ def test_a_default_first_token_is_not_applied_after_a_longer_prompt() -> None:
 def test_language_refusals() -> None:
     with refused("unknown language 'fr'; known: de_DE, en_XX; pass a known one or leave language unset"):
         plan({"language": "fr"})
-    with refused("unknown language 'fr'; this bundle has no languages; pass"):
+    with refused(
+        "unknown language 'fr'; this bundle has no languages; leave language unset, or export again with "
+        "--languages FILE.json"
+    ):
         plan({"language": "fr"}, languages={})
     with refused("language 'de_DE' is token 8, but forced_bos_token_id is 7, wanted one and the same; leave"):
         plan({"language": "de_DE", "forced_bos_token_id": 7})

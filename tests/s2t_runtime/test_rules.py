@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers.generation import logits_process as hf
 
+from s2t_runtime.rows import best_of_rows
 from s2t_runtime.rules import (
     RULES,
     Reach,
     Rules,
     StepRules,
-    best_of_rows,
     completed_words,
     needs_whole_rows,
     repeated_ngrams,
@@ -91,9 +91,9 @@ def _as_whole_rows(rules: StepRules, scores: np.ndarray) -> np.ndarray:
     ids = np.broadcast_to(np.arange(VOCAB), scores.shape)
     if not rules.forced:
         return rules.apply(ids, scores)
-    rows = rules.replaced((BATCH, BEAMS), 1, VOCAB)
+    ids, replaced = rules.replaced((BATCH, BEAMS), 1, VOCAB)
     whole = np.full(scores.shape, -np.inf, dtype=np.float32)
-    np.put_along_axis(whole, rows.ids, rows.scores, axis=-1)
+    np.put_along_axis(whole, ids, replaced, axis=-1)
     return whole
 
 
@@ -153,6 +153,14 @@ def test_a_table_replaces_the_comparison_where_rows_are_long(plan_of: Any) -> No
         (3, {"forced_eos_token_id": 4}, {"forced_eos_token_ids": Reach.REPLACES}),
         (3, {"suppress_tokens": (4,)}, {"suppress_tokens": Reach.LOWERS}),
         (3, {"begin_suppress_tokens": (4,)}, {"begin_suppress_tokens": Reach.LOWERS}),
+        (3, {"sequence_bias": {(4,): -1.0}}, {"sequence_bias": Reach.WHOLE_ROW}),
+        (1, {"exponential_decay_length_penalty": (4, 0.5)}, {"decay": Reach.WHOLE_ROW}),
+        (3, {"prefix_allowed_tokens_fn": print}, {"prefix_allowed_tokens_fn": Reach.WHOLE_ROW}),
+        (3, {"renormalize_logits": True}, {"renormalize_logits": Reach.WHOLE_ROW}),
+        (3, {"renormalize_logits": False}, {}),
+        (1, {"do_sample": True}, {"sampling": Reach.WHOLE_ROW}),
+        (3, {"do_sample": True, "top_k": 1}, {"sampling": Reach.WHOLE_ROW}),
+        (3, {"do_sample": False}, {}),
     ],
 )
 def test_the_table(beams: int, options: dict[str, Any], expected: dict[str, Reach], plan_of: Any) -> None:

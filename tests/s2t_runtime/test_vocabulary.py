@@ -13,15 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from s2t_runtime.detokenizer import TEXT_CLEANUP, byte_level_bytes
 from s2t_runtime.errors import BundleError
 from s2t_runtime.manifest import Detokenizer
 from s2t_runtime.vocabulary import (
     ABSENT,
     ADDED,
     SPECIAL,
-    TEXT_CLEANUP,
     Vocabulary,
-    byte_level_bytes,
     write_vocabulary,
 )
 
@@ -271,7 +270,7 @@ def test_a_writer_hears_of_its_mistakes(tmp_path: Path) -> None:
     [
         (Detokenizer("metaspace"), "metaspace needs replacement and prepend_scheme"),
         (Detokenizer("wordpiece"), "wordpiece needs prefix"),
-        (Detokenizer("braille"), "'braille', wanted metaspace, byte_level or wordpiece"),
+        (Detokenizer("braille"), "'braille', wanted metaspace, byte_level, wordpiece or steps"),
     ],
 )
 def test_an_unusable_detokenizer_is_refused(rule: Detokenizer, message: str) -> None:

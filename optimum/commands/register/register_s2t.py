@@ -20,14 +20,23 @@ def with_positional_output(export: click.Command) -> click.Command:
     """Export-s2t's command with ``--output`` as its last positional argument, all else as it is.
 
     Args:
-        export: a command with an option named ``output``.
+        export: a command with an option named ``output`` and an argument named ``checkpoint``, which
+            may be left out.
     """
     output = next(parameter for parameter in export.params if parameter.name == "output")
     arguments = [parameter for parameter in export.params if isinstance(parameter, click.Argument)]
     options = [parameter for parameter in export.params if parameter not in (output, *arguments)]
+    # click fills arguments from the left, so that of two the first would take OUTPUT where there is but one.
+    checkpoint = click.Argument(["checkpoint"], nargs=-1, metavar="[CHECKPOINT]", callback=_at_most_one)
     command = copy.copy(export)
-    command.params = [*arguments, click.Argument(["output"], type=output.type), *options]
+    command.params = [checkpoint, click.Argument(["output"], type=output.type), *options]
     return command
+
+
+def _at_most_one(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
+    if len(given) > 1:
+        raise click.UsageError(f"Got unexpected extra arguments ({' '.join(given[1:])})")
+    return given[0] if given else None
 
 
 class S2TExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]  # optimum is not annotated

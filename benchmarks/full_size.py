@@ -1,0 +1,167 @@
+"""What a model of the real size costs to export and to load: time, peak memory, bytes on disk, parity.
+
+    python -m benchmarks.full_size CONFIG_DIRECTORY [--output FIGURES.json]
+
+Random weights of the exact geometry stand in for the download. Export and loading run in processes of
+their own, so that neither's memory is counted for the other. A folder of 3 GB is written and removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+_MODULE = "benchmarks.full_size"
+_BYTES_PER_WEIGHT = 4
+_UTTERANCES = 10
+_NEW_TOKENS = 20
+_SECONDS = (1.6, 3.1)
+_BEAMS = 5
+
+
+@dataclass(frozen=True)
+class LoadFigures:
+    """One process that loads a bundle and decodes ten utterances."""
+
+    load_s: float
+    """Until the sessions are ready."""
+    anonymous_bytes: int
+    """RssAnon after the last utterance: memory that no file stands behind."""
+    resident_bytes: int
+    """VmRSS after the last utterance, mapped files included."""
+    decode_s: float
+    """All utterances, five beams, twenty tokens each."""
+
+
+@dataclass(frozen=True)
+class ExportFigures:
+    """One export, parity check included."""
+
+    export_s: float
+    peak_bytes: int
+    """Largest resident set of the exporting process."""
+    parameters: int
+    graph_bytes: int
+    """The fp32 folder."""
+    decodings: int
+    identical: int
+    ties: int
+    worst_score_difference: float
+    stages_s: dict[str, float]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the checkpoint's parameters in float32."""
+        return _BYTES_PER_WEIGHT * self.parameters
+
+
+def export_random(config: Path, bundle: Path) -> ExportFigures:
+    """Export random weights of a geometry in a process of its own."""
+    started_s = time.perf_counter()
+    peak = _peak_of([sys.executable, "-m", _MODULE, "--stage", "export", str(config), str(bundle)])
+    export_s = time.perf_counter() - started_s
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    (parity,) = json.loads((bundle / "parity.json").read_text(encoding="utf-8"))
+    decodings = parity["decodings"]
+    return ExportFigures(
+        export_s=export_s,
+        peak_bytes=peak,
+        parameters=manifest["model"]["parameters"],
+        graph_bytes=sum(path.stat().st_size for path in (bundle / "fp32").iterdir()),
+        decodings=decodings["compared"],
+        identical=decodings["identical_tokens"],
+        ties=decodings["ties"],
+        worst_score_difference=decodings["worst_score_difference"],
+        stages_s=json.loads((bundle.parent / "stages.json").read_text(encoding="utf-8")),
+    )
+
+
+def load_and_decode(bundle: Path) -> LoadFigures:
+    """Load a bundle and decode in a process of its own."""
+    command = [sys.executable, "-m", _MODULE, "--stage", "load", str(bundle), str(bundle)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return LoadFigures(**json.loads(done.stdout))
+
+
+def _peak_of(command: list[str]) -> int:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _pid, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise click.ClickException(f"{' '.join(command[1:])} failed; its own message stands above")
+    return usage.ru_maxrss * 1024
+
+
+def _export_stage(config: Path, bundle: Path) -> None:
+    from exporter import ExportOptions, export_checkpoint  # noqa: PLC0415 - only this process needs torch
+    from exporter.sources import RandomWeightsSource  # noqa: PLC0415
+
+    result = export_checkpoint(RandomWeightsSource(str(config)), ExportOptions(output=bundle))
+    (bundle.parent / "stages.json").write_text(json.dumps(result.stage_times_s), encoding="utf-8")
+
+
+def _load_stage(bundle: Path) -> None:
+    import s2t_runtime  # noqa: PLC0415 - its import counts as loading
+
+    _warm_page_cache(bundle)
+    started_s = time.perf_counter()
+    with s2t_runtime.load(bundle) as model:
+        load_s = time.perf_counter() - started_s
+        rate = model.manifest.audio.sampling_rate
+        generator = np.random.default_rng(0)
+        started_s = time.perf_counter()
+        for number in range(_UTTERANCES):
+            samples = generator.standard_normal(round(_SECONDS[number % 2] * rate)).astype(np.float32)
+            model.generate(0.1 * samples, sampling_rate=rate, num_beams=_BEAMS, max_new_tokens=_NEW_TOKENS)
+        decode_s = time.perf_counter() - started_s
+        memory = _memory()
+    figures = LoadFigures(load_s, memory["RssAnon"], memory["VmRSS"], decode_s)
+    click.echo(json.dumps(dataclasses.asdict(figures)))
+
+
+def _warm_page_cache(bundle: Path) -> None:
+    for path in sorted((bundle / "fp32").iterdir()):
+        with path.open("rb") as file:
+            while file.read(1 << 24):
+                pass
+
+
+def _memory() -> dict[str, int]:
+    """Of this process, in bytes, as Linux counts it."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return {name: 1024 * int(fields[name].split()[0]) for name in ("RssAnon", "VmRSS")}
+
+
+@click.command()
+@click.argument("config", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.option("--stage", type=click.Choice(["export", "load"]), hidden=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures as JSON.")
+def main(config: Path, bundle: Path | None, stage: str | None, output: Path | None) -> None:
+    """Measure export and loading of random weights with the geometry of CONFIG, a directory with config.json."""
+    if stage is not None and bundle is not None:
+        _export_stage(config, bundle) if stage == "export" else _load_stage(bundle)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        target = bundle or Path(directory) / "bundle"
+        exported = export_random(config, target)
+        loaded = load_and_decode(target)
+    figures = {"export": dataclasses.asdict(exported), "load": dataclasses.asdict(loaded)}
+    text = json.dumps(figures, indent=2)
+    click.echo(text)
+    if output is not None:
+        output.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

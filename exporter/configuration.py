@@ -1,0 +1,202 @@
+"""Reads what a checkpoint's small files say, before gigabytes of weights are touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    GenerationConfig,
+    MBartConfig,
+    SpeechEncoderDecoderConfig,
+    Wav2Vec2Config,
+)
+
+from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
+from exporter.generation_defaults import unsupported_options
+from exporter.hub import CheckpointFiles
+from graphs.support import reasons_against
+
+_MODEL_TYPE = "speech-encoder-decoder"
+_HALVES = ("encoder", "decoder")
+_MAY_NAME_CODE = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+
+
+def read_config(
+    files: CheckpointFiles, ignored_generation_options: Collection[str] | None = None
+) -> SpeechEncoderDecoderConfig:
+    """Read config.json, and refuse with every reason at once what cannot be exported.
+
+    Args:
+        files: where it is.
+        ignored_generation_options: refuse generation options that are neither neutral nor supported,
+            but for these; None does not look at them.
+
+    Raises:
+        CheckpointError: a file is missing or unreadable.
+        UnsupportedModelError: another model class, an unknown or unsupported half, code in the checkpoint,
+            or generation options that cannot be obeyed.
+    """
+    raw = _speech_encoder_decoder(files)
+    reasons = code_reasons(files.directory)
+    unknown = {half: raw[half].get("model_type") for half in _HALVES}
+    unknown = {half: kind for half, kind in unknown.items() if kind not in CONFIG_MAPPING}
+    reasons += [_unknown_type(half, kind) for half, kind in unknown.items()]
+    config = _parse(files, _with_stand_ins(raw, unknown))
+    reasons += reasons_against(config)
+    if ignored_generation_options is not None:
+        reasons += unsupported_options(read_generation_config(files, config), ignored_generation_options)
+    else:
+        read_generation_config(files, config)  # a malformed file is refused all the same
+    if reasons:
+        raise UnsupportedModelError(files.source, reasons)
+    return config
+
+
+def read_half(files: CheckpointFiles, role: str) -> Any:
+    """The configuration of a pretrained model that is to become one half of a pair.
+
+    Raises:
+        CheckpointError: config.json is missing or unreadable.
+        UnsupportedModelError: its type is unknown, or it brings code.
+    """
+    raw = read_json(files, "config.json")
+    kind = raw.get("model_type")
+    reasons = code_reasons(files.directory)
+    if kind not in CONFIG_MAPPING:
+        reasons.append(_unknown_type(role, kind))
+    if reasons:
+        raise UnsupportedModelError(files.source, reasons)
+    try:
+        return AutoConfig.from_pretrained(files.directory, trust_remote_code=False)
+    except Exception as error:  # transformers' strict configurations raise types of their own
+        raise CheckpointError(
+            f"{files.directory / 'config.json'} cannot be read by transformers: {brief_error(error)}"
+        ) from error
+
+
+def read_generation_config(files: CheckpointFiles, config: Any) -> GenerationConfig:
+    """As from_pretrained will find it, but a malformed file is refused instead of passed over in silence.
+
+    Raises:
+        CheckpointError: generation_config.json is malformed.
+    """
+    path = files.directory / "generation_config.json"
+    if not path.is_file():
+        return GenerationConfig.from_model_config(config)
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(options, dict):
+        raise CheckpointError(f"{path} holds no JSON object: remove it or save the model again")
+    try:
+        return GenerationConfig.from_pretrained(files.directory)
+    except Exception as error:  # a value of another type than wanted ends in any builtin error
+        raise CheckpointError(f"{path} cannot be read by transformers: {brief_error(error)}") from error
+
+
+def read_json(files: CheckpointFiles, name: str) -> dict[str, Any]:
+    """A JSON object beside the weights; an empty one where the file holds something else.
+
+    Raises:
+        CheckpointError: the file is missing or no JSON.
+    """
+    path = files.directory / name
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{files.source} has no {name}: give a directory written by save_pretrained()"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    return raw if isinstance(raw, dict) else {}
+
+
+def code_reasons(directory: Path) -> list[str]:
+    """One reason per file that names Python code to be run: it never is."""
+    return [
+        f"{name} names code of the checkpoint's own (auto_map: {', '.join(code)}), which export-s2t never runs; "
+        "where a class of transformers itself does the same, remove auto_map from the file"
+        for name in _MAY_NAME_CODE
+        if (code := _named_code(directory / name))
+    ]
+
+
+def _named_code(path: Path) -> list[str]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []  # whoever needs the file will say what is wrong with it
+    if not isinstance(document, Mapping):
+        return []
+    objects = [document, *(value for value in document.values() if isinstance(value, Mapping))]
+    found = []
+    for maps in (one["auto_map"] for one in objects if isinstance(one.get("auto_map"), Mapping)):
+        for code in maps.values():
+            found += [str(part) for part in (code if isinstance(code, list) else [code]) if part]
+    return sorted(set(found))
+
+
+def _speech_encoder_decoder(files: CheckpointFiles) -> dict[str, Any]:
+    raw = read_json(files, "config.json")
+    model_type = raw.get("model_type")
+    if model_type != _MODEL_TYPE:
+        raise UnsupportedModelError(
+            files.source,
+            [
+                f"config.json has model_type {model_type!r}; export-s2t takes {_MODEL_TYPE!r} "
+                "(SpeechEncoderDecoderModel)",
+                *code_reasons(files.directory),
+            ],
+        )
+    absent = [half for half in _HALVES if not isinstance(raw.get(half), dict)]
+    if absent:
+        # transformers would put default configurations in their place.
+        raise CheckpointError(
+            f"{files.directory / 'config.json'} describes no {' and no '.join(absent)}: save the model again"
+        )
+    return raw
+
+
+def _unknown_type(half: str, kind: object) -> str:
+    return (
+        f"{half} has model_type {kind!r}, which this transformers does not know: name one that it knows, or "
+        "install the transformers version that brings it"
+    )
+
+
+def _with_stand_ins(raw: dict[str, Any], unknown: Collection[str]) -> dict[str, Any]:
+    """In place of an unknown half one against which nothing can be said: the other half's reasons still show."""
+    filled = dict(raw)
+    if "encoder" in unknown:
+        width = next(
+            (raw["decoder"][name] for name in ("d_model", "hidden_size") if name in raw["decoder"]), 768
+        )
+        filled["encoder"] = Wav2Vec2Config(hidden_size=width, output_hidden_size=width).to_dict()
+    if "decoder" in unknown:
+        encoder = filled["encoder"]
+        width = encoder.get("output_hidden_size", encoder.get("hidden_size", 768))
+        roles = {"is_decoder": True, "add_cross_attention": True}
+        filled["decoder"] = {**MBartConfig(d_model=width).to_dict(), **roles}
+    return filled
+
+
+def _parse(files: CheckpointFiles, raw: dict[str, Any]) -> SpeechEncoderDecoderConfig:
+    try:
+        return SpeechEncoderDecoderConfig.from_dict(raw)
+    except Exception as error:  # transformers' strict configurations raise types of their own
+        raise CheckpointError(
+            f"{files.directory / 'config.json'} cannot be read by transformers: {brief_error(error)}"
+        ) from error

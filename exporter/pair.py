@@ -1,0 +1,126 @@
+"""Joins a pretrained speech encoder and a pretrained text decoder, as from_encoder_decoder_pretrained does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    SpeechEncoderDecoderConfig,
+    SpeechEncoderDecoderModel,
+)
+
+from exporter.checkpoint import LOADING, READING, Checkpoint, require_files
+from exporter.companions import load_extractor, load_tokenizer
+from exporter.configuration import read_generation_config, read_half
+from exporter.errors import UnsupportedModelError
+from exporter.generation_defaults import unsupported_options
+from exporter.hub import CheckpointFiles, OnStage, fetch_weights
+from exporter.origin import Origin, by_layer
+from exporter.special_tokens import with_special_tokens
+from exporter.weights import load_weights
+from graphs.support import reasons_against
+
+# A sequence-to-sequence model saves the embedding that its halves share under this name alone, and a decoder
+# loaded from it would begin with random words. The decoders of all families that do so have one layout.
+_SHARED_EMBEDDING = {r"^model\.shared\.weight$": "model.decoder.embed_tokens.weight"}
+
+
+def load_pair(
+    encoder: CheckpointFiles,
+    decoder: CheckpointFiles,
+    seed: int,
+    *,
+    ignored_generation_options: Collection[str] | None = None,
+    on_stage: OnStage = lambda _: None,
+) -> Checkpoint:
+    """Load both halves, and draw what neither has (cross-attention, enc_to_dec_proj) from ``seed``.
+
+    The weights are those of ``SpeechEncoderDecoderModel.from_encoder_decoder_pretrained`` behind
+    ``torch.manual_seed(seed)``, but that an embedding shared with a text encoder is found as well.
+
+    Raises:
+        CheckpointError: a file is missing or unreadable, weights other than those of the cross-attention are
+            missing, or no start or end token is known.
+        UnsupportedModelError: the pair cannot be split into the three graphs; every reason is listed.
+    """
+    on_stage(READING)
+    source = f"{encoder.source} + {decoder.source}"
+    config = _joined_config(encoder, decoder)
+    generation = read_generation_config(decoder, config.decoder)
+    reasons = reasons_against(config)
+    if ignored_generation_options is not None:
+        reasons += unsupported_options(generation, ignored_generation_options)
+    if reasons:
+        raise UnsupportedModelError(source, reasons)
+    require_files(encoder, weights=encoder.revision is None, tokenizer=False, extractor=True)
+    require_files(decoder, weights=decoder.revision is None, tokenizer=True, extractor=False)
+    extractor, tokenizer = load_extractor(encoder), load_tokenizer(decoder)
+    generation = with_special_tokens(generation, config.decoder, tokenizer, decoder.source)
+    for files in (encoder, decoder):
+        fetch_weights(files, on_stage=on_stage)
+    on_stage(LOADING)
+    model, untrained = _join(encoder, decoder, config, generation, seed)
+    parts = {"encoder": encoder, "decoder": decoder}
+    origin = Origin("pair", parts, untrained=by_layer(untrained), seed=seed if untrained else None)
+    joined = CheckpointFiles(source, decoder.directory, origin.model_id, None, None)
+    return Checkpoint(joined, model, tokenizer, extractor, origin)
+
+
+def _joined_config(encoder: CheckpointFiles, decoder: CheckpointFiles) -> Any:
+    halves = {"encoder": read_half(encoder, "encoder"), "decoder": read_half(decoder, "decoder")}
+    halves["decoder"].is_decoder = True
+    halves["decoder"].add_cross_attention = True
+    return SpeechEncoderDecoderConfig.from_encoder_decoder_configs(halves["encoder"], halves["decoder"])
+
+
+def _join(
+    encoder: CheckpointFiles,
+    decoder: CheckpointFiles,
+    config: Any,
+    generation: GenerationConfig,
+    seed: int,
+) -> tuple[Any, list[str]]:
+    """The model, and the names of its weights that are random numbers."""
+    cross_attention, computed = _weights_that_may_be_missing(config.decoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        speech, _ = load_weights(AutoModel, encoder, config=config.encoder, may_be_unused=True)
+        text, missing = load_weights(
+            AutoModelForCausalLM,
+            decoder,
+            config=config.decoder,
+            may_be_missing=cross_attention | computed,
+            may_be_unused=True,
+            advice="; a decoder needs its language-model head, as AutoModelForCausalLM saves it",
+            key_mapping=_SHARED_EMBEDDING,
+        )
+        model: Any = SpeechEncoderDecoderModel.from_encoder_decoder_pretrained(
+            encoder_model=speech, decoder_model=text
+        )
+    untrained = [f"decoder.{name}" for name in missing if name in cross_attention]
+    if hasattr(model, "enc_to_dec_proj"):
+        untrained += [f"enc_to_dec_proj.{name}" for name, _ in model.enc_to_dec_proj.named_parameters()]
+    model.generation_config = generation
+    return model.eval(), untrained
+
+
+def _weights_that_may_be_missing(decoder: Any) -> tuple[set[str], set[str]]:
+    """What a decoder has with cross-attention and not without, and tables that are computed, not learned."""
+    models = []
+    for add_cross_attention in (True, False):
+        config = type(decoder).from_dict({**decoder.to_dict(), "add_cross_attention": add_cross_attention})
+        with torch.device("meta"):
+            models.append(AutoModelForCausalLM.from_config(config))
+    with_it, without = (set(model.state_dict()) for model in models)
+    # Marian saves no sinusoidal positions: transformers computes them as it loads the rest.
+    computed = {
+        f"{name}.weight"
+        for name, module in models[0].named_modules()
+        if "Sinusoidal" in type(module).__name__
+    }
+    return with_it - without, computed & with_it

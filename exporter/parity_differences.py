@@ -1,0 +1,73 @@
+"""Differences between a graph's outputs and eager PyTorch's, and what of them is tolerable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporter.onnx_session import Array
+
+RELATIVE_TOLERANCE = {"fp32": 5e-4}
+"""Largest difference, as a share of the reference's largest value. fp32 graphs of trained models stay near
+1e-6 (small) to 1e-4 (24 layers); a wrong mask, position or layer is off by 1e-1 and more."""
+
+
+@dataclass
+class Differences:
+    """Differences of one graph output, gathered over all cases."""
+
+    output: str
+    tolerance: float
+    values: list[NDArray[np.float64]] = field(default_factory=list)
+    scale: float = 0.0
+    mismatched_shapes: list[str] = field(default_factory=list)
+
+    def add(self, got: Array, wanted: Array) -> None:
+        """Compare one case."""
+        if got.shape != wanted.shape:
+            self.mismatched_shapes.append(f"{list(got.shape)} for {list(wanted.shape)}")
+            return
+        mine, theirs = got.astype(np.float64), wanted.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            difference = np.where(mine == theirs, 0.0, np.abs(mine - theirs))  # equal infinities are equal
+        # NaN compares as false everywhere; it must not pass as equal.
+        self.values.append(np.where(np.isnan(difference), np.inf, difference).ravel())
+        # An infinite scale would let every difference pass.
+        finite = np.abs(theirs[np.isfinite(theirs)])
+        self.scale = max(self.scale, float(finite.max(initial=0.0)))
+
+    def summary(self) -> GraphRow:
+        """Maximum, mean and 99th percentile, and whether they are within tolerance."""
+        values = np.concatenate(self.values) if self.values else np.zeros(0)
+        worst = float(values.max(initial=0.0))
+        limit = self.tolerance * max(self.scale, 1e-3)
+        passed = bool(len(values)) and worst <= limit and not self.mismatched_shapes
+        return GraphRow(
+            output=self.output,
+            maximum=worst,
+            mean=float(values.mean()) if len(values) else 0.0,
+            # Not interpolated: next to an infinite difference that would give NaN.
+            percentile_99=float(np.percentile(values, 99, method="lower")) if len(values) else 0.0,
+            scale=self.scale,
+            limit=limit,
+            passed=passed,
+            note="; ".join(self.mismatched_shapes),
+        )
+
+
+@dataclass(frozen=True)
+class GraphRow:
+    """One line of the report: an output's differences over all cases."""
+
+    output: str
+    maximum: float
+    mean: float
+    percentile_99: float
+    scale: float
+    """Largest magnitude of the reference."""
+    limit: float
+    """Largest difference allowed."""
+    passed: bool
+    note: str = ""

@@ -1,0 +1,73 @@
+"""How much of a model the parity check decodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.parity_generate import Utterance
+from exporter.probe_audio import probe_utterance
+from s2t_runtime.model import SpeechToText
+
+_LARGE_MODEL_PARAMETERS = 150_000_000
+"""Above this, eager takes minutes for what a small model does in seconds, and its depth shows every fault as well."""
+
+
+@dataclass(frozen=True)
+class ParityPlan:
+    """What is decoded by the bundle and by eager."""
+
+    durations_s: tuple[float, ...]
+    """Of the built-in probes."""
+    max_new_tokens: int
+    searches: tuple[dict[str, Any], ...]
+    """Decoding options, each with every utterance, alone and in one batch."""
+
+    def probes(self, model: SpeechToText) -> list[Utterance]:
+        """Seeded stand-ins for recordings, as long as the bundle takes them."""
+        audio = model.manifest.audio
+        rate = audio.sampling_rate
+        shortest_s, longest_s = audio.min_samples / rate, audio.max_samples / rate
+        durations_s = [min(max(duration, shortest_s), longest_s) for duration in self.durations_s]
+        return [
+            Utterance(f"probe-{seed} ({duration:.2f} s)", probe_utterance(duration, rate, 100 + seed))
+            for seed, duration in enumerate(durations_s)
+        ]
+
+    def option_sets(self, model: SpeechToText) -> list[dict[str, Any]]:
+        """The searches within the decoder's positions, other languages where there are any."""
+        languages = sorted(model.manifest.languages.items())
+        positions = model.manifest.decoder.max_positions
+        length = self.max_new_tokens if positions is None else min(self.max_new_tokens, positions - 1)
+        # Spelled out: the bundle's own beam count may have been chosen at export.
+        own_beams = {"num_beams": model.manifest.generation.get("num_beams", 1)}
+        sets = [{**own_beams, **search, "max_new_tokens": length} for search in self.searches]
+        for number, options in enumerate(sets):
+            if languages:
+                options["forced_bos_token_id"] = languages[number * 5 % len(languages)][1]
+        return sets
+
+
+_GREEDY: dict[str, Any] = {"num_beams": 1}
+_FIVE_BEAMS: dict[str, Any] = {
+    "num_beams": 5,
+    "num_return_sequences": 5,
+    "early_stopping": False,
+    "length_penalty": 0.7,
+}
+_WHOLE = ParityPlan(
+    durations_s=(1.4, 0.45, 2.7),
+    max_new_tokens=40,
+    searches=(
+        _GREEDY,
+        {},  # the bundle's own
+        _FIVE_BEAMS,
+        {"num_beams": 3, "num_return_sequences": 2, "early_stopping": "never"},
+    ),
+)
+_LARGE = ParityPlan(durations_s=(1.4, 2.7), max_new_tokens=20, searches=(_GREEDY, _FIVE_BEAMS))
+
+
+def plan_for(parameters: int) -> ParityPlan:
+    """The plan for a model of this many parameters: greedy and five beams always, more where it is quick."""
+    return _LARGE if parameters > _LARGE_MODEL_PARAMETERS else _WHOLE

@@ -1,0 +1,295 @@
+"""The plan of a search: a call's options over a bundle's over transformers', resolved and checked.
+
+``plan_search`` follows transformers' ``_prepare_generation_config``, ``_prepare_special_tokens``,
+``_prepare_decoder_input_ids_for_generation``, ``_prepare_generated_length`` and
+``_validate_generated_length``, but refuses what transformers would warn about and then ignore.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+from s2t_runtime.errors import OptionError
+from s2t_runtime.option_values import CHECKS, PrefixFunction, check_id, check_ids
+from s2t_runtime.options import GenerationOptions
+from s2t_runtime.sampling_options import Sampling, plan_sampling
+
+DEFAULT_NEW_TOKENS = 20  # transformers' length where neither the call nor the bundle sets one
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Everything the search needs to know, resolved and checked."""
+
+    prompt: tuple[int, ...]  # fed first, start token first
+    num_beams: int
+    num_return_sequences: int
+    max_length: int  # in all, prompt included
+    min_length: int  # in all, prompt included
+    min_new_tokens: int
+    length_penalty: float
+    early_stopping: bool | str
+    eos_token_ids: tuple[int, ...]  # empty: hypotheses end at max_length alone
+    pad_token_id: int | None  # None only where there is no end token either
+    forced_bos_token_id: int | None  # None: nothing is forced
+    forced_eos_token_ids: tuple[int, ...]
+    suppress_tokens: tuple[int, ...]
+    begin_suppress_tokens: tuple[int, ...]
+    begin_index: int  # the length at which begin_suppress_tokens holds
+    no_repeat_ngram_size: int
+    repetition_penalty: float
+    bad_words_ids: tuple[tuple[int, ...], ...]
+    vocab_size: int
+    language: str | None  # code of the forced first token; None: it is no language's
+    sampling: Sampling | None = None  # None: the best tokens are taken, nothing is drawn
+    sequence_bias: tuple[tuple[tuple[int, ...], float], ...] = ()
+    decay: tuple[int, float] | None = None  # length behind which end tokens become more likely, and factor
+    prefix_allowed_tokens_fn: PrefixFunction | None = None
+    renormalize_logits: bool = False
+
+
+def plan_search(
+    defaults: GenerationOptions,
+    overrides: GenerationOptions,
+    *,
+    languages: Mapping[str, int],
+    vocab_size: int,
+    max_positions: int | None,
+) -> SearchPlan:
+    """Resolve a call's options over a bundle's defaults over transformers' global ones.
+
+    Args:
+        defaults: what the bundle sets.
+        overrides: what the call sets.
+        languages: the bundle's language codes and the token of each.
+        vocab_size: size of the decoder's vocabulary.
+        max_positions: positions that the decoder has, None where it has no limit.
+
+    Raises:
+        OptionError: an option is out of range, contradicts another or would be ignored.
+    """
+    merged = GenerationOptions(
+        **{
+            field.name: _first(getattr(overrides, field.name), getattr(defaults, field.name))
+            for field in fields(GenerationOptions)
+        }
+    )
+    _check_ids(merged, vocab_size)
+    prompt = _prompt(merged)
+    forced_bos, language = _forced_bos(defaults, overrides, languages, len(prompt), vocab_size)
+    max_length = _max_length(defaults, overrides, len(prompt), max_positions)
+    _check_forced(merged, forced_bos)
+    eos = _ids(merged.eos_token_id)
+    num_beams, num_return_sequences = _widths(merged)
+    return SearchPlan(
+        prompt=prompt,
+        num_beams=num_beams,
+        num_return_sequences=num_return_sequences,
+        max_length=max_length,
+        min_length=_min_length(defaults, overrides, len(prompt), max_length),
+        min_new_tokens=_or(merged.min_new_tokens, 0),
+        length_penalty=_length_penalty(merged, max_length - len(prompt)),
+        early_stopping=merged.early_stopping or False,
+        eos_token_ids=eos,
+        pad_token_id=_first(merged.pad_token_id, eos[0] if eos else None),
+        forced_bos_token_id=forced_bos,
+        forced_eos_token_ids=_ids(merged.forced_eos_token_id),
+        suppress_tokens=_ids(merged.suppress_tokens),
+        begin_suppress_tokens=_ids(merged.begin_suppress_tokens),
+        begin_index=len(prompt) + (1 if len(prompt) == 1 and forced_bos is not None else 0),
+        no_repeat_ngram_size=_or(merged.no_repeat_ngram_size, 0),
+        repetition_penalty=_or(merged.repetition_penalty, 1.0),
+        bad_words_ids=_or(merged.bad_words_ids, ()),
+        vocab_size=vocab_size,
+        language=language,
+        sampling=plan_sampling(overrides, merged, num_beams, len(eos)),
+        sequence_bias=_biases(merged),
+        decay=_decay(merged, len(prompt)),
+        prefix_allowed_tokens_fn=merged.prefix_allowed_tokens_fn,
+        renormalize_logits=merged.renormalize_logits or False,
+    )
+
+
+def _prompt(options: GenerationOptions) -> tuple[int, ...]:
+    start = _first(options.decoder_start_token_id, options.bos_token_id)
+    if start is None:
+        raise OptionError(
+            "no start token: neither decoder_start_token_id nor bos_token_id is set in the call or the "
+            "bundle; pass decoder_start_token_id"
+        )
+    given = _ids(options.decoder_prompt_ids)
+    return given if given[:1] == (start,) else (start, *given)
+
+
+def _widths(options: GenerationOptions) -> tuple[int, int]:
+    beams, returned = _or(options.num_beams, 1), _or(options.num_return_sequences, 1)
+    if returned > beams and not (beams == 1 and options.do_sample):
+        draws = " or do_sample=True with num_beams=1" if not options.do_sample else " or num_beams=1"
+        raise OptionError(
+            f"num_return_sequences {returned} is more than num_beams {beams}, wanted at most one sequence "
+            f"per beam; pass num_beams={returned}{draws} or fewer num_return_sequences"
+        )
+    return beams, returned
+
+
+def _biases(options: GenerationOptions) -> tuple[tuple[tuple[int, ...], float], ...]:
+    pairs = options.sequence_bias or ()
+    return tuple(pairs.items()) if isinstance(pairs, Mapping) else pairs
+
+
+def _decay(options: GenerationOptions, prompt: int) -> tuple[int, float] | None:
+    if not options.exponential_decay_length_penalty:
+        return None
+    if not _ids(options.eos_token_id):
+        raise OptionError(
+            "exponential_decay_length_penalty makes end tokens more likely, and eos_token_id names none; pass "
+            "eos_token_id or leave exponential_decay_length_penalty out"
+        )
+    start, factor = options.exponential_decay_length_penalty
+    return start + prompt, factor
+
+
+def _max_length(
+    defaults: GenerationOptions, overrides: GenerationOptions, prompt: int, positions: int | None
+) -> int:
+    new = _first(overrides.max_new_tokens, defaults.max_new_tokens)
+    if overrides.max_length is not None and new is not None:
+        raise _outranked("max", overrides.max_length, new, in_call=overrides.max_new_tokens is not None)
+    fixed = prompt + new if new is not None else _first(overrides.max_length, defaults.max_length)
+    limit = math.inf if positions is None else positions
+    length = int(min(prompt + DEFAULT_NEW_TOKENS, limit)) if fixed is None else fixed
+    if prompt >= min(length, limit):
+        raise OptionError(
+            f"a prompt of {prompt} tokens leaves no room to decode within {min(length, limit)} tokens, "
+            "wanted a shorter one; shorten decoder_prompt_ids or raise max_length"
+        )
+    if length > limit:
+        source = "" if new is None else f" (max_new_tokens {new} and a prompt of {prompt})"
+        raise OptionError(
+            f"max_length {length}{source} is beyond the decoder's {positions} positions; ask for at most "
+            f"max_length={positions} or max_new_tokens={int(limit) - prompt}"
+        )
+    return length
+
+
+def _min_length(defaults: GenerationOptions, overrides: GenerationOptions, prompt: int, longest: int) -> int:
+    new = _first(overrides.min_new_tokens, defaults.min_new_tokens)
+    if overrides.min_length is not None and new is not None:
+        raise _outranked("min", overrides.min_length, new, in_call=overrides.min_new_tokens is not None)
+    least = prompt + new if new is not None else _or(_first(overrides.min_length, defaults.min_length), 0)
+    if least > longest:
+        raise OptionError(
+            f"a minimum length of {least} tokens is more than the maximum length of {longest}, prompt "
+            "included; lower min_length or min_new_tokens, or raise max_length or max_new_tokens"
+        )
+    return least
+
+
+def _outranked(end: str, length: int, new: int, *, in_call: bool) -> OptionError:
+    holder = "the call" if in_call else "the bundle's default"
+    return OptionError(
+        f"{end}_length {length} would be ignored: {holder} has {end}_new_tokens {new}, which goes before it; "
+        f"pass {end}_new_tokens instead"
+    )
+
+
+def _length_penalty(options: GenerationOptions, longest: int) -> float:
+    penalty = _or(options.length_penalty, 1.0)
+    # The divisor is float32 in the search; at zero or infinity every score would be lost.
+    if abs(penalty * math.log(longest)) > 80:
+        raise OptionError(
+            f"length_penalty {penalty} is too large for {longest} new tokens, wanted new tokens ** "
+            "length_penalty within single precision; pass a value nearer to 1"
+        )
+    return penalty
+
+
+def _forced_bos(
+    defaults: GenerationOptions,
+    overrides: GenerationOptions,
+    languages: Mapping[str, int],
+    prompt: int,
+    vocab_size: int,
+) -> tuple[int | None, str | None]:
+    asked = overrides.language is not None or overrides.forced_bos_token_id is not None
+    if asked and prompt > 1:
+        raise OptionError(
+            f"language or forced_bos_token_id cannot be applied after a prompt of {prompt} tokens, wanted a "
+            "prompt of the start token alone; put the language token into decoder_prompt_ids instead"
+        )
+    if prompt > 1:  # as in transformers, where a default is not applied after a longer prompt
+        return None, None
+    source = overrides if asked else defaults
+    token = source.forced_bos_token_id
+    if source.language is not None:
+        token = _language_token(source.language, token, languages)
+    if token is None:
+        return None, None
+    _check_range("forced_bos_token_id", (token,), vocab_size)
+    codes = sorted(code for code, known in languages.items() if known == token)
+    return token, source.language or next(iter(codes), None)
+
+
+def _language_token(language: str, forced: int | None, languages: Mapping[str, int]) -> int:
+    if language not in languages:
+        known = f"known: {', '.join(sorted(languages))}; pass a known one or leave language unset"
+        none = (
+            "this bundle has no languages; leave language unset, or export again with --languages FILE.json"
+        )
+        raise OptionError(f"unknown language {language!r}; {known if languages else none}")
+    if forced not in {None, languages[language]}:
+        raise OptionError(
+            f"language {language!r} is token {languages[language]}, but forced_bos_token_id is {forced}, "
+            "wanted one and the same; leave one of them unset"
+        )
+    return languages[language]
+
+
+def _check_forced(options: GenerationOptions, forced_bos: int | None) -> None:
+    suppressed = set(_ids(options.suppress_tokens))
+    forced = {
+        "forced_bos_token_id": _ids(forced_bos),
+        "forced_eos_token_id": _ids(options.forced_eos_token_id),
+    }
+    for name, tokens in forced.items():
+        if tokens and suppressed.issuperset(tokens):
+            raise OptionError(
+                f"{name} {list(tokens)} is all in suppress_tokens, which leaves nothing to choose, wanted "
+                "one that is not suppressed; take it out of suppress_tokens"
+            )
+
+
+def _check_ids(options: GenerationOptions, vocab_size: int) -> None:
+    unused = "bos_token_id" if options.decoder_start_token_id is not None else ""
+    for name, check in CHECKS.items():
+        if check in {check_id, check_ids} and name != unused:
+            _check_range(name, _ids(getattr(options, name)), vocab_size)
+    for word in options.bad_words_ids or ():
+        _check_range("bad_words_ids", word, vocab_size)
+    for sequence, _ in _biases(options):
+        _check_range("sequence_bias", sequence, vocab_size)
+
+
+def _check_range(name: str, ids: tuple[int, ...], vocab_size: int) -> None:
+    for token in ids:
+        if token >= vocab_size:
+            raise OptionError(
+                f"{name} has token {token}, wanted ids from 0 to {vocab_size - 1}; correct the id"
+            )
+
+
+def _first(*values: _T | None) -> _T | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _or(value: _T | None, default: _T) -> _T:
+    return default if value is None else value
+
+
+def _ids(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    return () if value is None else (value,) if isinstance(value, int) else value

@@ -1,0 +1,133 @@
+"""The rules that may raise a token's score, and so need whole rows: scores float32 [batch, beams, vocab].
+
+Copies of transformers' logits processors, with the same float32 operations in the same order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2t_runtime.errors import OptionError
+from s2t_runtime.option_values import PrefixFunction
+from s2t_runtime.plan import SearchPlan
+from s2t_runtime.session import Float32, Int64
+
+Mask = NDArray[np.bool_]
+
+
+class SequenceBias:
+    """``SequenceBiasLogitsProcessor``: a number added where a sequence may be completed."""
+
+    def __init__(self, plan: SearchPlan) -> None:
+        self._single = np.zeros(plan.vocab_size, dtype=np.float32)
+        groups: dict[int, list[tuple[tuple[int, ...], float]]] = {}
+        for sequence, bias in plan.sequence_bias:
+            if len(sequence) == 1:
+                self._single[sequence[0]] = bias
+            else:
+                groups.setdefault(len(sequence), []).append((sequence, bias))
+        # By length in the order of first appearance, because the sums are rounded.
+        self._long = [
+            (np.array([sequence for sequence, _ in group]), np.array([b for _, b in group], dtype=np.float32))
+            for group in groups.values()
+        ]
+
+    def __call__(self, histories: Int64, scores: Float32) -> Float32:
+        """Scores and bias, after histories int64 [batch, beams, length]."""
+        bias = np.zeros_like(scores) + self._single
+        for sequences, biases in self._long:
+            prefix = sequences.shape[1] - 1
+            if prefix > histories.shape[-1]:
+                continue
+            completes = (histories[:, :, None, -prefix:] == sequences[:, :-1]).all(axis=-1)
+            for number, token in enumerate(sequences[:, -1]):
+                bias[..., token] += np.where(completes[..., number], biases[number], np.float32(0))
+        return scores + bias
+
+
+class PrefixConstraint:
+    """``PrefixConstrainedLogitsProcessor``: a function says which tokens may follow.
+
+    Where the rules before it left none of the allowed tokens of any beam of an utterance, the allowed
+    tokens score 0. The function is given the utterance's index in the call, where transformers counts
+    sampled sequences as utterances, and is not asked for hypotheses that have ended or are forced.
+    """
+
+    def __init__(self, plan: SearchPlan, function: PrefixFunction) -> None:
+        self._function = function
+        self._plan = plan
+
+    def __call__(self, histories: Int64, scores: Float32, active: Mask) -> Float32:
+        """Scores with -inf for all other tokens.
+
+        Args:
+            histories: int64 [batch, beams, length].
+            scores: float32 [batch, beams, vocab].
+            active: bool [batch, beams], the hypotheses that have not ended.
+
+        Raises:
+            OptionError: the function returned no token, or something that is no list of ids.
+        """
+        mask = np.full_like(scores, -np.inf)
+        for utterance, beam in np.argwhere(active).tolist():
+            mask[utterance, beam, self._allowed(utterance, histories[utterance, beam])] = 0.0
+        mask[~active] = 0.0
+        constrained = scores + mask
+        impossible = np.isneginf(constrained.max(axis=-1))
+        if self._plan.num_beams > 1:
+            impossible = np.broadcast_to(impossible.all(axis=-1, keepdims=True), impossible.shape)
+        return np.where((impossible & active)[..., None], mask, constrained)
+
+    def _allowed(self, utterance: int, tokens: Int64) -> list[int]:
+        allowed = self._function(utterance, tokens.copy())
+        try:
+            ids = [int(token) for token in allowed]
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                f"prefix_allowed_tokens_fn returned {allowed!r} for utterance {utterance}, wanted a list of "
+                "token ids; return one"
+            ) from error
+        if not ids:
+            raise OptionError(
+                f"prefix_allowed_tokens_fn returned no token for utterance {utterance} after "
+                f"{tokens.tolist()}, wanted at least one that may follow; return an end token to stop"
+            )
+        wrong = [token for token in ids if not 0 <= token < self._plan.vocab_size]
+        if wrong:
+            raise OptionError(
+                f"prefix_allowed_tokens_fn returned token {wrong[0]} for utterance {utterance}, wanted ids "
+                f"from 0 to {self._plan.vocab_size - 1}; correct the id"
+            )
+        return ids
+
+
+def decayed(
+    scores: Float32, length: int, decay: tuple[int, float], eos_token_ids: tuple[int, ...]
+) -> Float32:
+    """``ExponentialDecayLengthPenalty``: end tokens gain more with every token past the start.
+
+    Args:
+        scores: float32 [batch, beams, vocab].
+        length: tokens so far, prompt included.
+        decay: the length behind which they gain, and the factor.
+        eos_token_ids: the end tokens.
+    """
+    start, factor = decay
+    if length <= start:
+        return scores
+    # Doubled ids count once, as in an assignment by index.
+    eos = list(eos_token_ids)
+    gain = np.zeros_like(scores)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ends = scores[..., eos]
+        grown = np.abs(ends) * np.float32(_power(factor, length - start) - 1)
+        gain[..., eos] = np.where(np.isfinite(ends), grown, np.float32(0))
+        return scores + gain
+
+
+def _power(factor: float, exponent: int) -> float:
+    try:
+        return float(factor**exponent)
+    except OverflowError:
+        return float("inf")

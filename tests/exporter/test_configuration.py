@@ -1,0 +1,183 @@
+"""config.json and generation_config.json: every reason against an export, before any weight is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from damaged_checkpoint import (
+    WEIGHTS,
+    change_json,
+    load,
+    reasons,
+    refusal,
+)
+
+from exporter.checkpoint import load_checkpoint
+from exporter.errors import UnsupportedModelError
+from exporter.hub import locate_checkpoint
+
+
+def test_no_configuration(checkpoint: Path) -> None:
+    (checkpoint / "config.json").unlink()
+    assert refusal(checkpoint) == " has no config.json: give a directory written by save_pretrained()"
+
+
+def test_a_configuration_that_is_no_json(checkpoint: Path) -> None:
+    (checkpoint / "config.json").write_text("{", encoding="utf-8")
+    assert refusal(checkpoint).startswith("/config.json cannot be read as JSON: Expecting property name")
+
+
+def test_a_configuration_that_is_no_text(checkpoint: Path) -> None:
+    (checkpoint / "config.json").write_bytes(b"\xff\xfe\x00")
+    assert refusal(checkpoint).startswith("/config.json cannot be read as JSON: 'utf-8' codec can't decode")
+
+
+@pytest.mark.parametrize(("text", "shown"), [("[]", "None"), ('{"model_type": "whisper"}', "'whisper'")])
+def test_another_model(checkpoint: Path, text: str, shown: str) -> None:
+    (checkpoint / "config.json").write_text(text, encoding="utf-8")
+    assert reasons(checkpoint) == (
+        f"config.json has model_type {shown}; export-s2t takes 'speech-encoder-decoder' "
+        "(SpeechEncoderDecoderModel)",
+    )
+
+
+@pytest.mark.parametrize("value", [None, "wav2vec2"])
+def test_a_configuration_without_its_halves(checkpoint: Path, value: object) -> None:
+    change_json(checkpoint / "config.json", lambda c: c.update(encoder=value, decoder=value))
+    assert refusal(checkpoint) == "/config.json describes no encoder and no decoder: save the model again"
+
+
+UNKNOWN = (
+    "{half} has model_type 'whatever', which this transformers does not know: name one that it knows, or install "
+    "the transformers version that brings it"
+)
+
+
+@pytest.mark.parametrize("half", ["encoder", "decoder"])
+def test_a_model_type_that_transformers_does_not_know(checkpoint: Path, half: str) -> None:
+    change_json(checkpoint / "config.json", lambda c: c[half].update(model_type="whatever"))
+    assert reasons(checkpoint) == (UNKNOWN.format(half=half),)
+
+
+def test_an_unknown_half_does_not_hide_the_other_ones_reasons(checkpoint: Path) -> None:
+    change_json(
+        checkpoint / "config.json",
+        lambda c: (
+            c["encoder"].update(model_type="whatever"),
+            c["decoder"].update(add_cross_attention=False),
+        ),
+    )
+    change_json(checkpoint / "generation_config.json", lambda options: options.update(token_healing=True))
+    with pytest.raises(UnsupportedModelError) as caught:
+        load_checkpoint(locate_checkpoint(str(checkpoint)), ignored_generation_options=[])
+    first, second, third = caught.value.reasons
+    assert first == UNKNOWN.format(half="encoder")
+    assert second == NO_CROSS_ATTENTION
+    assert third.startswith("generation option token_healing=True is not supported")
+
+
+def test_two_unknown_halves_are_both_named(checkpoint: Path) -> None:
+    change_json(
+        checkpoint / "config.json",
+        lambda c: (c["encoder"].update(model_type="whatever"), c["decoder"].update(model_type="whatever")),
+    )
+    assert reasons(checkpoint) == (UNKNOWN.format(half="encoder"), UNKNOWN.format(half="decoder"))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"hidden_size": "abc"}, "'hidden_size' expected int, got str"),
+        ({"conv_dim": [8]}, "len(config.conv_dim)"),
+    ],
+)
+def test_values_that_transformers_refuses(checkpoint: Path, change: dict[str, Any], expected: str) -> None:
+    change_json(checkpoint / "config.json", lambda c: c["encoder"].update(change))
+    message = refusal(checkpoint)
+    assert message.startswith("/config.json cannot be read by transformers: ")
+    assert expected in message
+
+
+NO_CROSS_ATTENTION = (
+    "the decoder has no cross-attention (decoder.add_cross_attention is not true), so it cannot hear the encoder: "
+    "fine-tune the model with decoder.add_cross_attention=true"
+)
+NO_DECODER = (
+    "the decoder attends to later tokens (decoder.is_decoder is not true), so it has no cache: fine-tune the model "
+    "with decoder.is_decoder=true"
+)
+TOO_SHORT_A_CACHE = (
+    "decoder.encoder_layers is 1, below decoder.decoder_layers 2: transformers sizes the cache by encoder_layers "
+    "and generate() fails; set decoder.encoder_layers to 2 in config.json (a decoder has no encoder layers, so "
+    "nothing else changes)"
+)
+WIDTHS = (
+    "the encoder's states are 24 wide but the model takes 16 (encoder.hidden_size 16, encoder.output_hidden_size 24, "
+    "decoder 16): eager PyTorch cannot run this model either"
+)
+
+
+@pytest.mark.parametrize(
+    ("half", "change", "expected"),
+    [
+        ("decoder", {"add_cross_attention": False}, NO_CROSS_ATTENTION),
+        ("decoder", {"is_decoder": False}, NO_DECODER),
+        ("decoder", {"encoder_layers": 1}, TOO_SHORT_A_CACHE),
+        ("encoder", {"add_adapter": True, "output_hidden_size": 24}, WIDTHS),
+    ],
+)
+def test_each_model_that_cannot_be_split(
+    checkpoint: Path, half: str, change: dict[str, Any], expected: str
+) -> None:
+    change_json(checkpoint / "config.json", lambda c: c[half].update(change))
+    assert reasons(checkpoint) == (expected,)
+
+
+def test_every_reason_is_given_at_once(checkpoint: Path) -> None:
+    change_json(
+        checkpoint / "config.json",
+        lambda c: (c["encoder"].update(model_type="bert"), c.update(decoder={"model_type": "opt"})),
+    )
+    # Before any weight is read: a wrong model must not cost a long download or load.
+    (checkpoint / WEIGHTS).unlink()
+    first, second, *_ = reasons(checkpoint)
+    assert first.startswith("encoder 'bert' ")
+    assert second.startswith("decoder 'opt' ")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("{", " cannot be read as JSON: Expecting"), ("[]", " holds no JSON object")]
+)
+def test_malformed_generation_options_are_not_passed_over(checkpoint: Path, text: str, expected: str) -> None:
+    # transformers would decode with its own defaults and say nothing.
+    (checkpoint / "generation_config.json").write_text(text, encoding="utf-8")
+    assert refusal(checkpoint).startswith(f"/generation_config.json{expected}")
+
+
+def test_generation_options_are_refused_with_the_configurations_reasons_before_the_weights(
+    checkpoint: Path,
+) -> None:
+    change_json(
+        checkpoint / "generation_config.json",
+        lambda options: options.update(token_healing=True, max_time=3.0),
+    )
+    change_json(
+        checkpoint / "config.json", lambda config: config["decoder"].update(add_cross_attention=False)
+    )
+    (checkpoint / WEIGHTS).write_bytes(b"never read")
+
+    with pytest.raises(UnsupportedModelError) as caught:
+        load_checkpoint(locate_checkpoint(str(checkpoint)), ignored_generation_options=["max_time"])
+
+    assert len(caught.value.reasons) == 2
+    assert caught.value.reasons[0].startswith("the decoder has no cross-attention")
+    assert caught.value.reasons[1].startswith(
+        "generation option token_healing=True is not supported: it changes the prompt's text, and"
+    )
+
+
+def test_generation_options_may_be_absent(checkpoint: Path) -> None:
+    (checkpoint / "generation_config.json").unlink()
+    assert load(checkpoint).model.generation_config.decoder_start_token_id == 2

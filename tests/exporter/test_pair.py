@@ -1,0 +1,237 @@
+"""A pair of pretrained halves: whose weights they are, what is untrained, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_halves import HIDDEN, save_decoder, save_encoder
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    AutoModelForSeq2SeqLM,
+    BertModel,
+    SpeechEncoderDecoderModel,
+)
+
+from exporter.checkpoint import Checkpoint
+from exporter.errors import CheckpointError, UnsupportedModelError
+from exporter.hub import locate_checkpoint
+from exporter.pair import load_pair
+
+Once = Callable[[str, Callable[[Path], None]], Path]
+SEED = 7
+BERT_ROLES = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "<pad>"}
+PROJECTION = ("enc_to_dec_proj.bias", "enc_to_dec_proj.weight")
+
+
+@pytest.fixture(scope="module")
+def encoder(once: Once) -> Path:
+    def make(path: Path) -> None:
+        save_encoder(path)
+
+    return once("half-wav2vec2", make)
+
+
+@pytest.fixture(scope="module")
+def bert(once: Once) -> Path:
+    def make(path: Path) -> None:
+        save_decoder(path, "bert", AutoModelForMaskedLM, **BERT_ROLES)
+
+    return once("half-bert", make)
+
+
+@pytest.fixture
+def decoder(bert: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(bert, tmp_path / "bert"))
+
+
+def load(encoder: Path, decoder: Path, seed: int = SEED) -> Checkpoint:
+    return load_pair(
+        locate_checkpoint(str(encoder)),
+        locate_checkpoint(str(decoder)),
+        seed,
+        ignored_generation_options=[],
+    )
+
+
+def differing(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> list[str]:
+    return [name for name in first if name in second and not torch.equal(first[name], second[name])]
+
+
+def change_json(path: Path, **values: Any) -> None:
+    document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**document, **values}), encoding="utf-8")
+
+
+# The weights.
+
+
+def test_the_model_is_that_of_from_encoder_decoder_pretrained(encoder: Path, bert: Path) -> None:
+    """So that whoever fine-tunes it in eager begins with the very model that was measured."""
+    torch.manual_seed(SEED)
+    eager = SpeechEncoderDecoderModel.from_encoder_decoder_pretrained(str(encoder), str(bert))
+    loaded = load(encoder, bert)
+    ours, theirs = loaded.model.state_dict(), eager.state_dict()
+    assert list(ours) == list(theirs)
+    assert differing(ours, theirs) == []
+    assert not loaded.model.training
+    # Another seed changes the untrained weights and nothing else.
+    other = load(encoder, bert, SEED + 1).model.state_dict()
+    changed = [name for name in differing(ours, other) if name.endswith("weight")]
+    assert changed
+    assert all("crossattention" in name or name in PROJECTION for name in changed)
+
+
+def test_the_callers_random_numbers_are_left_alone(encoder: Path, bert: Path) -> None:
+    torch.manual_seed(1)
+    wanted = torch.rand(3)
+    torch.manual_seed(1)
+    load(encoder, bert)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "factory"),
+    [
+        ("bert", AutoModelForPreTraining),
+        ("gpt2", AutoModelForCausalLM),
+        ("mbart", AutoModelForSeq2SeqLM),
+        ("marian", AutoModelForSeq2SeqLM),
+    ],
+)
+def test_every_weight_of_both_halves_is_kept(encoder: Path, tmp_path: Path, kind: str, factory: Any) -> None:
+    """A sequence-to-sequence model saves its embedding under the name that both of its halves share."""
+    text = save_decoder(tmp_path / kind, kind, factory)
+    loaded = load(encoder, tmp_path / kind)
+    state = loaded.model.state_dict()
+    speech = {f"encoder.{name}": value for name, value in load_file(encoder / "model.safetensors").items()}
+    assert len(speech) > 40
+    assert set(speech) - set(state) == set()
+    assert differing(speech, state) == []
+    kept = {f"decoder.{name}": value for name, value in text.state_dict().items()}
+    assert len(set(kept) & set(state)) > 20
+    assert differing(kept, state) == []
+    assert torch.equal(
+        loaded.model.decoder.get_output_embeddings().weight, text.get_output_embeddings().weight
+    )
+
+
+def test_what_is_untrained_is_named(encoder: Path, bert: Path) -> None:
+    origin = load(encoder, bert).origin
+    assert (origin.kind, origin.seed) == ("pair", SEED)
+    assert origin.untrained[-2:] == PROJECTION
+    layers = origin.untrained[:-2]
+    assert "decoder.bert.encoder.layer.*.crossattention.self.query.weight" in layers
+    assert all(name.startswith("decoder.bert.encoder.layer.*.crossattention.") for name in layers)
+    assert len(layers) == 10
+    (note,) = origin.notes()
+    assert note.startswith("the cross-attention is untrained: decoder.bert.encoder.layer.*.crossattention.")
+    assert note.endswith(f" are random numbers (seed {SEED}); fine-tune the model before you trust its text")
+
+
+def test_the_cross_attention_of_a_translation_model_was_trained_with_another_encoder(
+    encoder: Path, tmp_path: Path
+) -> None:
+    save_decoder(tmp_path / "mbart", "mbart", AutoModelForSeq2SeqLM)
+    origin = load(encoder, tmp_path / "mbart").origin
+    assert origin.untrained == PROJECTION
+    assert origin.notes() == [
+        "the cross-attention was trained with another encoder: enc_to_dec_proj.bias, enc_to_dec_proj.weight are "
+        f"random numbers (seed {SEED}); fine-tune the model before you trust its text"
+    ]
+
+
+def test_where_each_part_comes_from(encoder: Path, bert: Path) -> None:
+    loaded = load(encoder, bert)
+    assert loaded.model.config.encoder.hidden_size == HIDDEN
+    assert loaded.extractor.return_attention_mask
+    assert loaded.tokenizer.cls_token == "[CLS]"  # noqa: S105
+    assert loaded.files.source == f"{encoder} + {bert}"
+    assert loaded.origin.model_id == "half-wav2vec2 + half-bert"
+    assert loaded.origin.provenance()["source"] == {
+        "kind": "pair",
+        "encoder": {"id": "half-wav2vec2", "revision": None},
+        "decoder": {"id": "half-bert", "revision": None},
+    }
+
+
+def test_the_generation_options_are_the_decoders(encoder: Path, decoder: Path) -> None:
+    change_json(decoder / "generation_config.json", num_beams=4, max_length=33)
+    generation = load(encoder, decoder).model.generation_config
+    assert (generation.num_beams, generation.max_length) == (4, 33)
+    assert (generation.decoder_start_token_id, generation.pad_token_id, generation.eos_token_id) == (3, 1, 4)
+
+
+# What is refused.
+
+
+def test_a_decoder_without_its_head(encoder: Path, decoder: Path) -> None:
+    BertModel.from_pretrained(decoder).save_pretrained(decoder)
+    with pytest.raises(CheckpointError) as caught:
+        load(encoder, decoder)
+    message = str(caught.value)
+    assert message.startswith(
+        f"{decoder}: the weights do not fit the configuration, and transformers would fill "
+    )
+    assert "missing: cls.predictions.bias, " in message
+    assert "crossattention" not in message
+    assert message.endswith("; a decoder needs its language-model head, as AutoModelForCausalLM saves it")
+
+
+@pytest.mark.parametrize("half", ["encoder", "decoder"])
+def test_a_weight_that_is_missing(encoder: Path, decoder: Path, tmp_path: Path, half: str) -> None:
+    speech = Path(shutil.copytree(encoder, tmp_path / "speech"))
+    directory, name = {
+        "encoder": (speech, "encoder.layers.0.attention.k_proj.bias"),
+        "decoder": (decoder, "bert.encoder.layer.1.attention.self.key.bias"),
+    }[half]
+    weights = load_file(directory / "model.safetensors")
+    del weights[name]
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=f"1 missing: {name}"):
+        load(speech, decoder)
+
+
+def test_a_half_that_is_incomplete(encoder: Path, decoder: Path, tmp_path: Path) -> None:
+    speech = Path(shutil.copytree(encoder, tmp_path / "speech"))
+    (speech / "preprocessor_config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"speech is incomplete: no feature extractor \(preproc"):
+        load(speech, decoder)
+    (decoder / "tokenizer.json").unlink()
+    (decoder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"bert is incomplete: no weights .*; no tokenizer"):
+        load(encoder, decoder)
+
+
+def test_every_reason_against_a_pair_is_given_at_once(encoder: Path, bert: Path, tmp_path: Path) -> None:
+    text = Path(shutil.copytree(bert, tmp_path / "text"))
+    change_json(text / "generation_config.json", token_healing=True)
+    with pytest.raises(UnsupportedModelError) as caught:
+        load(bert, text)
+    assert str(caught.value).startswith(f"{bert} + {text} cannot be exported:\n  - encoder 'bert' ")
+    assert "generation option token_healing=True is not supported" in caught.value.reasons[-1]
+
+
+def test_a_half_of_an_unknown_type(encoder: Path, decoder: Path) -> None:
+    change_json(decoder / "config.json", model_type="whatever")
+    with pytest.raises(UnsupportedModelError) as caught:
+        load(encoder, decoder)
+    assert caught.value.reasons == (
+        "decoder has model_type 'whatever', which this transformers does not know: name one that it knows, or "
+        "install the transformers version that brings it",
+    )
+
+
+def test_a_half_with_code_of_its_own(encoder: Path, decoder: Path) -> None:
+    change_json(decoder / "config.json", auto_map={"AutoModel": "modeling_planted.Planted"})
+    with pytest.raises(UnsupportedModelError, match=r"config\.json names code of the checkpoint's own"):
+        load(encoder, decoder)

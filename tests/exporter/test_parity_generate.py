@@ -1,0 +1,160 @@
+"""Whole decodings against eager, scripted on both sides: equal, off, tied, and what eager is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import GenerationConfig
+
+from exporter.eager_reference import EagerHypotheses
+from exporter.parity_generate import SCORE_TOLERANCE, TIE_MARGIN, GenerateRow, Utterance, compare_decodings
+from s2t_runtime.results import Hypothesis, Result
+
+NAN, INF = float("nan"), float("inf")
+
+
+@dataclass
+class StubReference:
+    """Eager, as scripted: one answer to every request, and a log-probability for each sequence."""
+
+    answer: EagerHypotheses
+    log_probs: Mapping[tuple[int, ...], float] = field(default_factory=dict)
+    config: GenerationConfig = field(default_factory=GenerationConfig)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def model(self) -> SimpleNamespace:
+        return SimpleNamespace(generation_config=self.config)
+
+    @property
+    def checkpoint(self) -> SimpleNamespace:
+        return SimpleNamespace(extractor=SimpleNamespace(sampling_rate=16000))
+
+    def generate(self, waveforms: Sequence[Any], **options: Any) -> list[EagerHypotheses]:
+        self.asked.append(options)
+        return [self.answer] * len(waveforms)
+
+    def log_probability(self, _waveform: Any, tokens: tuple[int, ...], _prompt: int) -> float:
+        return self.log_probs[tokens]
+
+
+@dataclass
+class StubModel:
+    """A bundle, as scripted."""
+
+    hypotheses: tuple[Hypothesis, ...]
+    generation: Mapping[str, object] = field(default_factory=dict)
+    languages: Mapping[str, int] = field(default_factory=dict)
+    max_positions: int | None = None
+
+    @property
+    def manifest(self) -> SimpleNamespace:
+        decoder = SimpleNamespace(max_positions=self.max_positions)
+        return SimpleNamespace(generation=self.generation, languages=self.languages, decoder=decoder)
+
+    def generate(self, audio: Any, **_: Any) -> Result | list[Result]:
+        best = self.hypotheses[0]
+        result = Result("text", best.tokens, best.score, None, self.hypotheses, {}, 1.0)
+        return [result] * len(audio) if isinstance(audio, list) else result
+
+
+def compare(
+    got: Mapping[tuple[int, ...], float],
+    wanted: Mapping[tuple[int, ...], float],
+    log_probs: Mapping[tuple[int, ...], float] | None = None,
+) -> GenerateRow:
+    """The row of a decoding that gave one n-best list (tokens -> score) where eager gave another."""
+    reference = StubReference(EagerHypotheses(tuple(wanted), tuple(wanted.values())), log_probs or {})
+    model = StubModel(tuple(Hypothesis("", tokens, score, ()) for tokens, score in got.items()))
+    utterances = [Utterance("probe", np.zeros(400, np.float32))]
+    alone, batched = compare_decodings(reference, model, utterances, [{"num_beams": 2}])
+    assert (alone.options, batched.options) == ({"num_beams": 2}, {"num_beams": 2, "batch": 1})
+    assert alone.same_tokens == batched.same_tokens
+    return alone
+
+
+def test_equal_decodings_pass() -> None:
+    row = compare({(2, 5, 2): -0.5, (2, 6, 2): -0.75}, {(2, 5, 2): -0.5, (2, 6, 2): -0.75})
+    assert row.passed
+    assert (row.hypotheses, row.tokens, row.same_tokens, row.tie) == (2, 6, True, False)
+    assert row.score_difference == 0
+
+
+@pytest.mark.parametrize(("off", "passed"), [(0.9, True), (1.1, False)])
+def test_scores_are_held_to_their_tolerance(off: float, passed: bool) -> None:
+    row = compare({(2, 5): -0.5, (2, 6): -0.75 + off * SCORE_TOLERANCE}, {(2, 5): -0.5, (2, 6): -0.75})
+    assert row.same_tokens
+    assert row.passed == passed
+
+
+@pytest.mark.parametrize("scores", [(NAN, -0.75), (-0.5, NAN), (-0.5, -INF)])
+def test_scores_that_are_no_numbers_do_not_pass(scores: tuple[float, float]) -> None:
+    row = compare({(2, 5): scores[0], (2, 6): scores[1]}, {(2, 5): -0.5, (2, 6): -0.75})
+    assert row.same_tokens
+    assert not row.passed
+
+
+@pytest.mark.parametrize(("margin", "tie"), [(0.5, True), (1.5, False)])
+def test_eagers_own_indecision_is_a_tie(margin: float, tie: bool) -> None:
+    row = compare(
+        {(2, 5): -1.0, (2, 6): -1.0},
+        {(2, 6): -1.0, (2, 5): -1.0},
+        {(2, 5): -1.0, (2, 6): -1.0 - margin * TIE_MARGIN},
+    )
+    assert (row.same_tokens, row.tie, row.passed) == (False, tie, tie)
+
+
+def test_one_tie_does_not_excuse_another_difference() -> None:
+    row = compare(
+        {(2, 5): -1.0, (2, 7): -1.0},
+        {(2, 6): -1.0, (2, 8): -1.0},
+        {(2, 5): -1.0, (2, 6): -1.0, (2, 7): -1.0, (2, 8): -2.0},
+    )
+    assert not row.tie
+
+
+def test_another_start_token_is_no_tie() -> None:
+    assert not compare({(3, 5): -1.0}, {(2, 5): -1.0}, {(3, 5): -1.0, (2, 5): -1.0}).tie
+
+
+def test_a_tie_with_another_score_does_not_pass() -> None:
+    row = compare({(2, 5): -1.1}, {(2, 6): -1.0}, {(2, 5): -1.0, (2, 6): -1.0})
+    assert row.tie
+    assert not row.passed
+
+
+def test_every_utterance_is_decoded_with_every_option_set_alone_and_together() -> None:
+    reference = StubReference(EagerHypotheses(((2, 5),), (-1.0,)))
+    model = StubModel((Hypothesis("", (2, 5), -1.0, ()),))
+    utterances = [Utterance(f"probe-{number}", np.zeros(400, np.float32)) for number in range(3)]
+    rows = compare_decodings(reference, model, utterances, [{"num_beams": 1}, {"num_beams": 4}])
+    assert len(rows) == 3 * 2 * 2
+    assert [row.options.get("batch") for row in rows[:4]] == [None, 3, None, 3]
+
+
+def test_ignored_options_are_switched_off_in_eager_too() -> None:
+    config = GenerationConfig(
+        do_sample=True, top_k=20, diversity_penalty=0.5, num_beams=7, repetition_penalty=1.2
+    )
+    reference = StubReference(EagerHypotheses(((2, 5),), (-1.0,)), config=config)
+    model = StubModel((Hypothesis("", (2, 5), -1.0, ()),))
+    compare_decodings(reference, model, [Utterance("probe", np.zeros(4, np.float32))], [{"num_beams": 3}])
+    # What the bundle does obey stays as the checkpoint has it.
+    assert reference.asked == [{"do_sample": False, "diversity_penalty": 0.0, "num_beams": 3}]
+
+
+def test_a_checkpoint_that_draws_is_compared_without_drawing() -> None:
+    config = GenerationConfig(do_sample=True, temperature=0.7, num_return_sequences=3)
+    reference = StubReference(EagerHypotheses(((2, 5),), (-1.0,)), config=config)
+    model = StubModel((Hypothesis("", (2, 5), -1.0, ()),))
+    rows = compare_decodings(
+        reference, model, [Utterance("probe", np.zeros(4, np.float32))], [{"num_beams": 3}]
+    )
+    wanted = {"do_sample": False, "num_return_sequences": 1, "num_beams": 3}
+    assert reference.asked == [wanted]
+    assert dict(rows[0].options) == wanted  # and so is the bundle

@@ -1,0 +1,14 @@
+"""Checkpoints that were never saved: what measures a model in memory needs no files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exporter.checkpoint import Checkpoint
+from exporter.hub import CheckpointFiles
+from exporter.origin import Origin
+
+
+def unsaved(model: Any, extractor: Any) -> Checkpoint:
+    files = CheckpointFiles("tiny", None, "tiny", None, None)
+    return Checkpoint(files, model, None, extractor, Origin("checkpoint", {"checkpoint": files}))
