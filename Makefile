@@ -1,4 +1,4 @@
-# One virtual environment, five commands. Everything runs from the repository's root.
+# One virtual environment, a few commands. Everything runs from the repository's root.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,15 +7,17 @@ STAMP := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
 # loadscope keeps a module's tests on one worker, so that a module's fixtures are made once.
 PYTEST := $(BIN)/pytest -n 2 --dist loadscope
+SHARD ?= 1/1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all check lint types format clean
+.PHONY: help venv demo test test-all test-full matrix check lint types format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
 	@echo
 	@echo "  PYTHON=python3.12      another interpreter for the environment (3.11 or newer)"
 	@echo "  VENV=path              another place for it (default .venv)"
+	@echo "  SHARD=i/n              make matrix runs every n-th pair, from the i-th on"
 	@echo "  TORCH_INDEX_URL=url    where torch comes from, for example the index of its CPU builds"
 
 venv: $(STAMP)  ## create .venv and install everything, where that is not done yet
@@ -40,6 +42,12 @@ test: $(STAMP)  ## the tests (minutes)
 
 test-all: $(STAMP)  ## the tests and the wide matrices (under 45 minutes)
 	$(PYTEST) -m "not full_size and not gpu"
+
+test-full: $(STAMP)  ## the tests at the real size: 793 million random weights (8 GB of memory, half an hour)
+	$(BIN)/pytest -m full_size
+
+matrix: $(STAMP)  ## every encoder with every decoder against eager -> docs/support.md (hours; goes on where it stopped)
+	PYTHONPATH=.:tests $(BIN)/python tests/support_matrix.py --shard $(SHARD)
 
 check: lint types test  ## everything that a change must pass: format, lint, types, import contracts, tests
 

@@ -1,7 +1,7 @@
 """Every encoder with every decoder: exported graphs at untraced shapes, then whole decodings, against eager.
 
-By default each kind of encoder and of decoder once; the product of the first families, every further
-decoder with two encoders and the further variants are broad.
+By default some of each kind; the product of the first families, every further encoder and every further
+decoder twice, and what a few pairs alone show, are broad.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ VARIANTS = tuple(
     for number, encoder in enumerate(name for name in ENCODERS if name not in PRODUCT_ENCODERS)
     if encoder not in {pair.encoder for pair in PAIRS}
 )
+FURTHER_ENCODERS = tuple(name for name in ENCODERS if name not in PRODUCT_ENCODERS)
 FURTHER_DECODERS = tuple(name for name in FAMILIES if name not in PRODUCT_DECODERS)
 COVERING = tuple(
-    Pair(PRODUCT_ENCODERS[(number + shift) % 4], decoder, hidden=24 if (number + shift) % 3 else 16)
+    Pair(FURTHER_ENCODERS[(number + shift) % len(FURTHER_ENCODERS)], decoder, hidden=24 if number % 3 else 16)
     for number, decoder in enumerate(FURTHER_DECODERS)
-    for shift in (0, 1)
+    for shift in (0, len(FURTHER_ENCODERS) // 2)
 )
 SPECIAL = (
     Pair("hubert", "trocr-wide-states", hidden=24),
@@ -80,11 +81,11 @@ def test_the_default_pairs_cover_the_matrix() -> None:
     }
 
 
-def test_every_family_meets_two_encoders() -> None:
-    met = {(pair.decoder, ENCODERS[pair.encoder][0]) for pair in (*PAIRS, *BROAD)}
-    assert {name: sum(decoder == name for decoder, _ in met) >= 2 for name in FAMILIES} == dict.fromkeys(
-        FAMILIES, True
-    )
+def test_everything_is_met_twice() -> None:
+    pairs = (*PAIRS, *BROAD)
+    assert {name for name in ENCODERS if sum(pair.encoder == name for pair in pairs) < 2} == set()
+    families = {(pair.decoder, ENCODERS[pair.encoder][0]) for pair in pairs}
+    assert {name for name in FAMILIES if sum(decoder == name for decoder, _ in families) < 2} == set()
 
 
 @pytest.mark.parametrize("name", DECODER_NAMES)
