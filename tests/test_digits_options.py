@@ -146,7 +146,7 @@ CASES = [
         "prefix_allowed_tokens_fn",
         lambda base: {
             "prefix_allowed_tokens_fn": lambda _, tokens: [
-                token for token in range(400) if token != base.word(len(tokens) % 3)
+                token for token in range(400) if token != base.word(len(tokens) - 2)
             ]
         },
     ),

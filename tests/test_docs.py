@@ -22,6 +22,7 @@ RECORDS = [
     manifest.FileInfo,
     manifest.DecoderInfo,
     manifest.Detokenizer,
+    manifest.JoiningStep,
 ]
 
 

@@ -23,7 +23,8 @@ FIRST, SECOND = "1" * 40, "2" * 40
 COPY = f"`hf download {MODEL} --local-dir DIRECTORY`, and give DIRECTORY in place of the id"
 
 FETCH = """
-import json, sys
+import json, sys, time
+time.sleep = lambda _: None  # huggingface_hub waits longer and longer between its tries
 from exporter.errors import CheckpointError
 from exporter.hub import fetch_weights, locate_checkpoint
 stages = []

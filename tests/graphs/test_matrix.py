@@ -54,8 +54,8 @@ ALL = [
     *(pytest.param(pair, id=pair.name) for pair in PAIRS),
     *(pytest.param(pair, id=pair.name, marks=pytest.mark.broad) for pair in BROAD),
 ]
-# Positions from padding, a choice of adapters by language, and keys expanded over beams.
-DEFAULT_DECODERS = (*PRODUCT_DECODERS, "roberta", "xmod", "trocr")
+DEFAULT_DECODERS = (*PRODUCT_DECODERS, "trocr")
+"""TrOCR stands for those that expand keys and values over beams."""
 DECODER_NAMES = [
     *DEFAULT_DECODERS,
     *(pytest.param(name, marks=pytest.mark.broad) for name in DECODERS if name not in DEFAULT_DECODERS),
