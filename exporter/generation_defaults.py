@@ -10,10 +10,14 @@ from exporter.errors import CheckpointError, UnsupportedModelError
 from s2t_runtime.errors import OptionError
 from s2t_runtime.options import GenerationOptions
 from s2t_runtime.refusals import REASONS
+from s2t_runtime.sampling_options import Sampling
 
 # No options of a GenerationConfig, so eager ignores them: a bundle that obeyed would decode otherwise.
 _OURS_ALONE = {"language", "decoder_prompt_ids", "seed", "prefix_allowed_tokens_fn"}
 SUPPORTED = frozenset(field.name for field in dataclasses.fields(GenerationOptions)) - _OURS_ALONE
+
+IDLE_WITHOUT_DO_SAMPLE = SUPPORTED & {field.name for field in dataclasses.fields(Sampling)}
+"""Eager looks at these while it samples and not before: temperature 0 stands in many a checkpoint that never does."""
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "assistant_confidence_threshold": (0.4, None),
@@ -83,15 +87,28 @@ def generation_defaults(
     reasons = unsupported_options(generation_config, ignored)
     if reasons:
         raise UnsupportedModelError(source, reasons)
-    stored = {name: value for name, value in generation_config.to_dict().items() if name not in ignored}
+    stored = {
+        name: value
+        for name, value in generation_config.to_dict().items()
+        if name in SUPPORTED and value is not None and name not in ignored
+    }
+    idle = () if stored.get("do_sample") else IDLE_WITHOUT_DO_SAMPLE
     try:
         return GenerationOptions.from_dict(
-            {name: value for name, value in stored.items() if name in SUPPORTED and value is not None}
+            {name: value for name, value in stored.items() if name not in idle or _is_valid(name, value)}
         )
     except OptionError as error:
         raise CheckpointError(
             f"{source}: generation_config.json: {error}, or leave it out with --ignore-generation-option"
         ) from error
+
+
+def _is_valid(name: str, value: Any) -> bool:
+    try:
+        GenerationOptions.from_dict({name: value})
+    except OptionError:
+        return False
+    return True
 
 
 def unsupported_options(generation_config: Any, ignored: Collection[str]) -> list[str]:

@@ -211,9 +211,16 @@ def test_a_value_that_transformers_would_refuse_when_drawing() -> None:
         match=r"^the/model: generation_config\.json: temperature is 0\.0, wanted a finite number above 0; pass such a "
         r"value or leave temperature unset, or leave it out with --ignore-generation-option$",
     ):
-        defaults_of(temperature=0.0)
-    stored = generation_defaults("the/model", Stored(temperature=0.0, num_beams=2), ignored={"temperature"})
-    assert stored == GenerationOptions(num_beams=2)
+        defaults_of(do_sample=True, temperature=0.0)
+    drawing = Stored(do_sample=True, temperature=0.0, num_beams=2)
+    stored = generation_defaults("the/model", drawing, ignored={"temperature"})
+    assert stored == GenerationOptions(do_sample=True, num_beams=2)
+
+
+@pytest.mark.parametrize("drawing", [{}, {"do_sample": False}])
+def test_it_has_no_effect_where_nothing_is_drawn(drawing: dict[str, Any]) -> None:
+    # Eager warns at most.
+    assert defaults_of(temperature=0.0, top_p=0.9, **drawing) == GenerationOptions(top_p=0.9, **drawing)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The real size, with random weights: what an export and a loaded bundle may cost, and that eager agrees.
+
+Times are in docs/full-size.md: they are measured by the same benchmark, and asserted nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.full_size import ExportFigures, LoadFigures, export_random, load_and_decode
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+PARAMETERS = {"xls-r-300m": 792_989_312, "xls-r-1b": 1_441_361_792}
+# Three graphs of 5.8 GB of weights, with eager beside them.
+NEEDED_BYTES = {"xls-r-300m": 9 << 30, "xls-r-1b": 17 << 30}
+
+pytestmark = pytest.mark.full_size
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one geometry."""
+
+    name: str
+    export: ExportFigures
+    load: LoadFigures
+
+
+def available_bytes() -> int:
+    """Memory that the system can give."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return 1024 * int(fields["MemAvailable"].split()[0])
+
+
+@pytest.fixture(scope="module", params=list(PARAMETERS))
+def figures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    name: str = request.param
+    if available_bytes() < NEEDED_BYTES[name]:
+        pytest.skip(
+            f"{name} needs {NEEDED_BYTES[name] >> 30} GiB of free memory, {available_bytes() >> 30} GiB are"
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS")  # of two test workers; here one process has the machine
+        bundle = tmp_path_factory.mktemp(name) / "bundle"
+        return Figures(name, export_random(DATA / name, bundle), load_and_decode(bundle))
+
+
+def test_it_is_the_real_size(figures: Figures) -> None:
+    assert figures.export.parameters == PARAMETERS[figures.name]
+
+
+def test_nothing_is_stored_twice(figures: Figures) -> None:
+    assert 0.99 < figures.export.graph_bytes / figures.export.weight_bytes < 1.02
+
+
+def test_the_export_needs_less_than_two_and_a_half_models_of_memory(figures: Figures) -> None:
+    assert 1 < figures.export.peak_bytes / figures.export.weight_bytes < 2.5
+
+
+def test_the_tokens_are_those_of_eager(figures: Figures) -> None:
+    # Two lengths, one beam and five, alone and as a batch.
+    assert figures.export.decodings >= 8
+    assert figures.export.identical == figures.export.decodings
+    assert figures.export.worst_score_difference < 1e-3
+
+
+def test_a_loaded_bundle_holds_its_weights_once(figures: Figures) -> None:
+    assert 0.9 < figures.load.anonymous_bytes / figures.export.weight_bytes < 1.2
