@@ -15,7 +15,7 @@ import pytest
 import s2t_runtime
 from s2t_runtime import BundleError, OptionError, SessionError, SpeechToText
 from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.session_onnxruntime import OnnxSession, runtime_description
+from s2t_runtime.session_onnxruntime import OnnxSession, larger_first, runtime_description
 from s2t_runtime.text import load_detokenizer
 
 
@@ -110,3 +110,13 @@ def test_text_without_a_joining_rule_comes_from_the_tokenizer(digits_bundle: Pat
     (tmp_path / "bundle" / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(BundleError, match=r"^tokenizer\.json cannot be read: .*; export again$"):
         load_detokenizer(Bundle(tmp_path / "bundle", bare.manifest))
+
+
+def test_the_graph_with_more_weights_is_loaded_first(digits_bundle: Path) -> None:
+    bundle = open_bundle(digits_bundle)
+    files = bundle.manifest.files
+    assert files["fp32/encoder.onnx.data"].size > files["fp32/decoder.onnx.data"].size
+    assert larger_first(bundle, "fp32") == ["encoder", "decoder_with_past"]
+    larger = dataclasses.replace(files["fp32/decoder.onnx.data"], size=10**9)
+    changed = dataclasses.replace(bundle.manifest, files={**files, "fp32/decoder.onnx.data": larger})
+    assert larger_first(Bundle(digits_bundle, changed), "fp32") == ["decoder_with_past", "encoder"]
