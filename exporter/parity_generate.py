@@ -19,7 +19,7 @@ TIE_MARGIN = 1e-5
 """Two hypotheses that eager itself holds closer than this may change places."""
 MAX_TIES_SHARE = 1e-3
 SCORE_TOLERANCE = 1e-4
-"""On sequences_scores, which are means of log-probabilities at length_penalty 1."""
+"""On sequences_scores at length_penalty 1, where they are means of log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class GenerateRow:
     tie: bool
     """The tokens differ, but eager's own margin between both hypotheses is below TIE_MARGIN."""
     score_difference: float
+    """The largest, of scores at length_penalty 1: other penalties scale a score, its rounding errors included."""
     text: str
 
     @property
@@ -104,8 +105,10 @@ def _compare(
     same = got == wanted.tokens
     tie = not same and _is_tie(reference, utterance, got, wanted.tokens)
     scores = [hypothesis.score for hypothesis in result.hypotheses]
+    penalty = float(options.get("length_penalty", _default_penalty(reference)))
+    to_means = [max(len(hypothesis.log_probs), 1) ** (penalty - 1.0) for hypothesis in result.hypotheses]
     # Not max(): it would lose a NaN that is not the first.
-    difference = float(np.max(np.abs(np.subtract(scores, wanted.scores))))
+    difference = float(np.max(np.abs(np.subtract(scores, wanted.scores)) * to_means))
     return GenerateRow(
         utterance=utterance.name,
         options=dict(options),
@@ -116,6 +119,11 @@ def _compare(
         score_difference=difference,
         text=result.text,
     )
+
+
+def _default_penalty(reference: EagerReference) -> float:
+    penalty = reference.model.generation_config.length_penalty
+    return 1.0 if penalty is None else penalty
 
 
 def _is_tie(

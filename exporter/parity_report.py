@@ -111,7 +111,8 @@ def _section(record: Mapping[str, Any]) -> str:
         "",
         f"{decodings['compared']} decodings compared with `generate()`: {decodings['identical_tokens']} with "
         f"identical tokens, {decodings['ties']} ties (eager's own margin below {TIE_MARGIN:.0e}); largest "
-        f"difference of a score {decodings['worst_score_difference']:.1e} (allowed {SCORE_TOLERANCE:.0e}).",
+        f"difference of a score at length penalty 1 {decodings['worst_score_difference']:.1e} (allowed "
+        f"{SCORE_TOLERANCE:.0e}).",
         "",
         "| graph output | max | mean | p99 | largest value | allowed | |",
         "|---|---|---|---|---|---|---|",

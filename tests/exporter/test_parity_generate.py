@@ -67,13 +67,17 @@ def compare(
     got: Mapping[tuple[int, ...], float],
     wanted: Mapping[tuple[int, ...], float],
     log_probs: Mapping[tuple[int, ...], float] | None = None,
+    **options: Any,
 ) -> GenerateRow:
     """The row of a decoding that gave one n-best list (tokens -> score) where eager gave another."""
     reference = StubReference(EagerHypotheses(tuple(wanted), tuple(wanted.values())), log_probs or {})
-    model = StubModel(tuple(Hypothesis("", tokens, score, ()) for tokens, score in got.items()))
+    model = StubModel(
+        tuple(Hypothesis("", tokens, score, (0.0,) * (len(tokens) - 1)) for tokens, score in got.items())
+    )
     utterances = [Utterance("probe", np.zeros(400, np.float32))]
-    alone, batched = compare_decodings(reference, model, utterances, [{"num_beams": 2}])
-    assert (alone.options, batched.options) == ({"num_beams": 2}, {"num_beams": 2, "batch": 1})
+    asked = {"num_beams": 2, **options}
+    alone, batched = compare_decodings(reference, model, utterances, [asked])
+    assert (alone.options, batched.options) == (asked, {**asked, "batch": 1})
     assert alone.same_tokens == batched.same_tokens
     return alone
 
@@ -90,6 +94,13 @@ def test_scores_are_held_to_their_tolerance(off: float, passed: bool) -> None:
     row = compare({(2, 5): -0.5, (2, 6): -0.75 + off * SCORE_TOLERANCE}, {(2, 5): -0.5, (2, 6): -0.75})
     assert row.same_tokens
     assert row.passed == passed
+
+
+@pytest.mark.parametrize(("penalty", "factor"), [(1.0, 1.0), (0.0, 1 / 4), (0.5, 1 / 2), (2.0, 4.0)])
+def test_scores_are_compared_as_means(penalty: float, factor: float) -> None:
+    """A sum of four log-probabilities is off by four times what their mean is off by."""
+    row = compare({(2, 5, 6, 7, 8): -0.5 + 1e-3}, {(2, 5, 6, 7, 8): -0.5}, length_penalty=penalty)
+    assert row.score_difference == pytest.approx(1e-3 * factor)
 
 
 @pytest.mark.parametrize("scores", [(NAN, -0.75), (-0.5, NAN), (-0.5, -INF)])
