@@ -77,7 +77,7 @@ class LogMelFeatures(nn.Module):
         energies = torch.clamp_min(self.energies(_framed(audio)), _FLOOR)
         # Normalisation takes each bin's constant out. Out before the logarithm it costs no digits, and a bin
         # that never leaves the floor has a mean of exactly 0: its deviation of 0 raises no rounding error.
-        logs = torch.log(energies / energies[:, :1])
+        logs = torch.log(energies / energies[:, 0].unsqueeze(1))
         count = _frames(audio_lengths)[:, None, None]
         valid = torch.arange(logs.shape[1])[None, :, None] < count
         normalised = torch.where(valid, _normalised(logs, valid, count), self.settings.padding_value)
@@ -160,13 +160,15 @@ def _frames(lengths: Tensor) -> Tensor:
 
 
 def _framed(audio: Tensor) -> Tensor:
-    """[batch, frames, 400] from [batch, samples], by slices of blocks that every frame is made of."""
+    """[batch, frames, 400] from [batch, samples]; frames are gathered from the blocks that they are made of.
+
+    Not sliced: what a slice gives, a trace counts as an unknown number, to which position tables cannot be cut.
+    """
     batch, samples = audio.shape
     blocks = audio[:, : samples // _BLOCK * _BLOCK].reshape(batch, -1, _BLOCK)
-    frames, step = (samples - FRAME) // HOP + 1, HOP // _BLOCK
-    return torch.cat(
-        [blocks[:, start : start + step * frames : step][:, :frames] for start in range(FRAME // _BLOCK)], -1
-    )
+    frames = (samples - FRAME) // HOP + 1
+    chosen = torch.arange(frames)[:, None] * (HOP // _BLOCK) + torch.arange(FRAME // _BLOCK)
+    return blocks.index_select(1, chosen.reshape(-1)).reshape(batch, frames, FRAME)
 
 
 def _normalised(logs: Tensor, valid: Tensor, count: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def once(shared_directory: Path) -> Callable[[str, Callable[[Path], None]], Path
         done = shared_directory / f"{name}.done"
         with FileLock(shared_directory / f"{name}.lock"):
             if not done.exists():
+                shutil.rmtree(path, ignore_errors=True)  # of a maker that failed
                 make(path)
                 done.touch()
         return path

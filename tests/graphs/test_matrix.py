@@ -6,7 +6,7 @@ decoder twice, and what a few pairs alone show, are broad.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,14 @@ SPECIAL = (
     Pair("wavlm", "gpt2-no-padding-token"),
     Pair("wav2vec2-group", "roberta-late-padding", hidden=24),
 )
-BROAD = tuple(pair for pair in (*PRODUCT, *VARIANTS, *COVERING, *SPECIAL) if pair not in PAIRS)
-ALL = [
-    *(pytest.param(pair, id=pair.name) for pair in PAIRS),
-    *(pytest.param(pair, id=pair.name, marks=pytest.mark.broad) for pair in BROAD),
-]
+
+
+def _without(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair, ...]:
+    met = set(earlier)
+    return tuple(pair for pair in pairs if pair not in met)
+
+
+BROAD = _without((*PRODUCT, *VARIANTS, *COVERING, *SPECIAL), PAIRS)
 DEFAULT_DECODERS = (*PRODUCT_DECODERS, "trocr")
 """TrOCR stands for those that expand keys and values over beams."""
 DECODER_NAMES = [
@@ -143,42 +146,73 @@ def test_the_comparison_sees_bugs(once: Once, name: str, bug: Callable[[Run], Ru
     assert found["logits"] > 1e-2, found
 
 
-@pytest.mark.parametrize("pair", ALL)
-def test_encoder_graph_equals_eager(once: Once, pair: Pair) -> None:
-    reference = EagerReference(tiny_models.load(once, pair))
-    run = GraphRunner(tiny_models.encoder_graph(once, pair) / "encoder.onnx").run
-    for durations in ((0.09,), (0.2, 0.05, 0.13)):
-        found = compare_encoder(reference, run, utterances(*durations))
-        assert max(found.values()) < TOLERANCE, found
-
-
 SPOKEN = (0.2, 0.05, 0.13, 0.31)
 # Random decoders like to repeat themselves; kept from it, they try more tokens and come to ends.
 OPTIONS = {"max_new_tokens": 16, "no_repeat_ngram_size": 2}
-
-
-@pytest.mark.parametrize("beams", [1, 3])
-@pytest.mark.parametrize("pair", ALL)
-def test_whole_decodings_equal_generate(once: Once, pair: Pair, beams: int) -> None:
-    reference = EagerReference(tiny_models.load(once, pair))
-    options = {"num_beams": beams, "num_return_sequences": beams, **OPTIONS}
-    spoken = utterances(*SPOKEN, seed=40)
-    expected = [reference.generate([samples], **options)[0] for samples in spoken]
-    with s2t_runtime.load(tiny_models.bundle(once, pair), threads=1) as model:
-        mode = "expanded" if DECODERS[pair.decoder][0] in EXPANDED else "shared"
-        assert model.manifest.decoder.cross_attention == mode
-        alone = [model.generate(samples, sampling_rate=SAMPLING_RATE, **options) for samples in spoken]
-        together = model.generate(spoken, sampling_rate=SAMPLING_RATE, **options)
-    for wanted, single, batched in zip(expected, alone, together, strict=True):
-        _assert_same(single, wanted)
-        # Batches give what each utterance gives alone, whatever padding would do to this encoder.
-        _assert_same(batched, wanted)
 
 
 def _assert_same(result: s2t_runtime.Result, wanted: EagerHypotheses) -> None:
     assert [hypothesis.tokens for hypothesis in result.hypotheses] == list(wanted.tokens)
     scores = [hypothesis.score for hypothesis in result.hypotheses]
     np.testing.assert_allclose(scores, wanted.scores, atol=1e-4)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pair" in metafunc.fixturenames:
+        metafunc.parametrize("pair", metafunc.cls.pairs, ids=lambda pair: pair.name)
+
+
+class _Pairs:
+    """Encoder graphs and whole decodings of some pairs; a class goes to one worker as a whole."""
+
+    pairs: tuple[Pair, ...]
+
+    def test_encoder_graph_equals_eager(self, once: Once, pair: Pair) -> None:
+        reference = EagerReference(tiny_models.load(once, pair))
+        run = GraphRunner(tiny_models.encoder_graph(once, pair) / "encoder.onnx").run
+        for durations in ((0.09,), (0.2, 0.05, 0.13)):
+            found = compare_encoder(reference, run, utterances(*durations))
+            assert max(found.values()) < TOLERANCE, found
+
+    @pytest.mark.parametrize("beams", [1, 3])
+    def test_whole_decodings_equal_generate(self, once: Once, pair: Pair, beams: int) -> None:
+        reference = EagerReference(tiny_models.load(once, pair))
+        options = {"num_beams": beams, "num_return_sequences": beams, **OPTIONS}
+        spoken = utterances(*SPOKEN, seed=40)
+        expected = [reference.generate([samples], **options)[0] for samples in spoken]
+        with s2t_runtime.load(tiny_models.bundle(once, pair), threads=1) as model:
+            mode = "expanded" if DECODERS[pair.decoder][0] in EXPANDED else "shared"
+            assert model.manifest.decoder.cross_attention == mode
+            alone = [model.generate(samples, sampling_rate=SAMPLING_RATE, **options) for samples in spoken]
+            together = model.generate(spoken, sampling_rate=SAMPLING_RATE, **options)
+        for wanted, single, batched in zip(expected, alone, together, strict=True):
+            _assert_same(single, wanted)
+            # Batches give what each utterance gives alone, whatever padding would do to this encoder.
+            _assert_same(batched, wanted)
+
+
+class TestPairs(_Pairs):
+    pairs = PAIRS
+
+
+@pytest.mark.broad
+class TestProduct(_Pairs):
+    pairs = _without(PRODUCT, PAIRS)
+
+
+@pytest.mark.broad
+class TestVariants(_Pairs):
+    pairs = VARIANTS
+
+
+@pytest.mark.broad
+class TestCovering(_Pairs):
+    pairs = COVERING
+
+
+@pytest.mark.broad
+class TestSpecial(_Pairs):
+    pairs = SPECIAL
 
 
 def test_the_decodings_are_no_easy_prey(once: Once) -> None:
