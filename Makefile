@@ -43,8 +43,8 @@ test: $(STAMP)  ## the tests (minutes)
 test-all: $(STAMP)  ## the tests and the wide matrices (under 45 minutes)
 	$(PYTEST) -m "not full_size and not gpu"
 
-test-full: $(STAMP)  ## the tests at the real size: 793 million random weights (8 GB of memory, half an hour)
-	$(BIN)/pytest -m full_size
+test-full: $(STAMP)  ## the tests at the real size: 793 million random weights and 1.4 billion (16 GB of memory, half an hour)
+	$(BIN)/pytest -m full_size -s
 
 matrix: $(STAMP)  ## every encoder with every decoder against eager -> docs/support.md (hours; goes on where it stopped)
 	PYTHONPATH=.:tests $(BIN)/python tests/support_matrix.py --shard $(SHARD)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import MBartForCausalLM
+from tiny_models import Pair
+from transformers import MBartForCausalLM, SpeechEncoderDecoderModel
 
 from exporter import export_checkpoint, parity, pipeline
 from exporter.errors import CheckpointError, GraphError, ParityError, UnsupportedModelError
@@ -55,6 +56,21 @@ def test_a_decoder_that_fails_in_eager_is_refused_before_tracing(
         "bert, roberta or gpt2",
     )
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_decoder_that_eager_cannot_load_again_is_refused(tmp_path: Path) -> None:
+    """from_pretrained leaves TrOCR's sinusoidal table without numbers, and its forward fails; built anew it works."""
+    Pair("wav2vec2-group", "trocr-sinusoidal").save(tmp_path / "checkpoint")
+    eager = SpeechEncoderDecoderModel.from_pretrained(tmp_path / "checkpoint")
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        eager.generate(torch.zeros((1, 800)), max_new_tokens=2)
+    with pytest.raises(UnsupportedModelError) as caught:
+        export_checkpoint(str(tmp_path / "checkpoint"), ExportOptions(output=tmp_path / "bundle"))
+    (reason,) = caught.value.reasons
+    assert reason.startswith(
+        "decoder 'trocr' (TrOCRForCausalLM) fails in eager PyTorch when it decodes encoder states with a cache "
+        "(NotImplementedError: Cannot copy out of meta tensor"
+    )
 
 
 def without_a_cache(forward: Any) -> Any:

@@ -45,7 +45,6 @@ COVERING = tuple(
 )
 SPECIAL = (
     Pair("hubert", "trocr-wide-states", hidden=24),
-    Pair("wav2vec2-group", "trocr-sinusoidal", return_attention_mask=False),
     Pair("wavlm", "gpt2-no-padding-token"),
     Pair("wav2vec2-group", "roberta-late-padding", hidden=24),
 )
