@@ -50,7 +50,7 @@ def figures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         patch.delenv("OMP_NUM_THREADS")  # of two test workers; here one process has the machine
         bundle = tmp_path_factory.mktemp(name) / "bundle"
         found = Figures(name, export_random(DATA / name, bundle), load_and_decode(bundle))
-    print(json.dumps(dataclasses.asdict(found), indent=2))  # for docs/full-size.md; shown with -s
+    print(json.dumps(dataclasses.asdict(found), indent=2))  # noqa: T201 - for docs/full-size.md, shown with -s
     return found
 
 
