@@ -9,11 +9,11 @@ from exporter.checkpoint import Checkpoint
 from exporter.eager_reference import EagerReference
 from exporter.errors import CheckpointError
 from exporter.manifest_builder import installed_version
-from exporter.parity_generate import Utterance, compare_decodings
+from exporter.parity_generate import EXACT, LOG_MEL_SCORE_TOLERANCE, Allowance, Utterance, compare_decodings
 from exporter.parity_graphs import compare_graphs
 from exporter.parity_plan import plan_for
 from exporter.parity_report import ParityReport
-from graphs import DecoderGeometry, decoder_geometry
+from graphs import DecoderGeometry, LogMelSettings, decoder_geometry
 from s2t_runtime.bundle import Bundle, open_bundle
 from s2t_runtime.manifest import DecoderInfo
 from s2t_runtime.model import SpeechToText
@@ -57,10 +57,20 @@ def check_parity(
     plan = plan_for(manifest.model.parameters)
     with SpeechToText(opened, OnnxSession(opened, precision, provider=provider, threads=None)) as model:
         decodings = compare_decodings(
-            reference, model, [*plan.probes(model), *utterances], plan.option_sets(model)
+            reference,
+            model,
+            [*plan.probes(model), *utterances],
+            plan.option_sets(model),
+            allowance_for(checkpoint),
         )
     versions = {name: installed_version(name) for name in _VERSIONS}
     return ParityReport(precision, provider, versions, rows, decodings)
+
+
+def allowance_for(checkpoint: Checkpoint) -> Allowance:
+    """How near float32 decodings of a checkpoint must come to eager's."""
+    behind_log_mel = isinstance(checkpoint.features, LogMelSettings)
+    return Allowance(LOG_MEL_SCORE_TOLERANCE) if behind_log_mel else EXACT
 
 
 def _check_same_model(stated: DecoderInfo, geometry: DecoderGeometry) -> None:

@@ -7,6 +7,7 @@ where it stopped, and shards (``--shard 1/4``) may run side by side. Last, docs/
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -38,6 +39,7 @@ from exporter.graph_exports import GraphExport
 from exporter.hub import locate_checkpoint
 from exporter.manifest_builder import installed_version
 from exporter.onnx_export import onnx_from_graph
+from exporter.parity import allowance_for
 from graphs import (
     EncoderGraph,
     GraphSignature,
@@ -149,6 +151,7 @@ def run_pair(once: Once, pair: Pair) -> Result:
     with tempfile.TemporaryDirectory() as directory:
         try:
             checkpoint = bundle(once, pair, Path(directory))
+            result = dataclasses.replace(result, allowed_score_difference=allowance_for(checkpoint).score)
             reference = EagerReference(checkpoint)
             shortest = min_samples(checkpoint) / SAMPLING_RATE
             spoken = utterances(*(max(duration, shortest) for duration in SPOKEN_S), seed=40)

@@ -62,7 +62,10 @@ def test_what_passes() -> None:
     assert DONE.passed
     assert not DONE.failed("it broke").passed
     assert not DONE.with_decoding(identical=False, score_difference=0.0).passed
-    assert not DONE.with_decoding(identical=True, score_difference=1e-3).passed
+    far = DONE.with_decoding(identical=True, score_difference=5e-4)
+    assert not far.passed
+    assert far.cell() == "5e-04, too far"
+    assert dataclasses.replace(far, allowed_score_difference=1e-3).cell() == "5e-04"
     assert not Result("hubert", "bart", "shared", {}).passed
 
 

@@ -12,7 +12,17 @@ import pytest
 from transformers import GenerationConfig
 
 from exporter.eager_reference import EagerHypotheses
-from exporter.parity_generate import SCORE_TOLERANCE, TIE_MARGIN, GenerateRow, Utterance, compare_decodings
+from exporter.parity import allowance_for
+from exporter.parity_generate import (
+    LOG_MEL_SCORE_TOLERANCE,
+    SCORE_TOLERANCE,
+    TIE_MARGIN,
+    Allowance,
+    GenerateRow,
+    Utterance,
+    compare_decodings,
+)
+from graphs import LogMelSettings, WaveformSettings
 from s2t_runtime.results import Hypothesis, Result
 
 NAN, INF = float("nan"), float("inf")
@@ -101,6 +111,25 @@ def test_scores_are_compared_as_means(penalty: float, factor: float) -> None:
     """A sum of four log-probabilities is off by four times what their mean is off by."""
     row = compare({(2, 5, 6, 7, 8): -0.5 + 1e-3}, {(2, 5, 6, 7, 8): -0.5}, length_penalty=penalty)
     assert row.score_difference == pytest.approx(1e-3 * factor)
+
+
+def test_log_mel_features_are_allowed_more() -> None:
+    """Eager computes them in float64."""
+    assert allowance_for(checkpoint_with(LogMelSettings)) == Allowance(LOG_MEL_SCORE_TOLERANCE)
+    assert allowance_for(checkpoint_with(WaveformSettings)) == Allowance(SCORE_TOLERANCE)
+    off = 2 * SCORE_TOLERANCE
+    asked: dict[str, Any] = {"num_beams": 2, "length_penalty": 1.0}
+    reference = StubReference(EagerHypotheses(((2, 5),), (-0.5,)))
+    model = StubModel((Hypothesis("", (2, 5), -0.5 + off, (0.0,)),))
+    utterances = [Utterance("probe", np.zeros(400, np.float32))]
+    strict, _ = compare_decodings(reference, model, utterances, [asked])
+    assert not strict.passed
+    loose, _ = compare_decodings(reference, model, utterances, [asked], Allowance(LOG_MEL_SCORE_TOLERANCE))
+    assert loose.passed
+
+
+def checkpoint_with(settings: type) -> Any:
+    return SimpleNamespace(features=object.__new__(settings))
 
 
 @pytest.mark.parametrize("scores", [(NAN, -0.75), (-0.5, NAN), (-0.5, -INF)])
