@@ -6,11 +6,25 @@ from tiny_decoders import UNK
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from s2t_runtime.manifest import Detokenizer, JoiningStep
+
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SPECIAL = {
     "bert": ("[CLS]", "[PAD]", "[SEP]", "[UNK]"),
     "other": ("<s>", "<pad>", "</s>", "<unk>"),
 }
+
+
+LLAMA = Detokenizer(
+    "steps",
+    steps=(
+        JoiningStep("replace", pattern="▁", content=" "),
+        JoiningStep("byte_fallback"),
+        JoiningStep("join", content=""),
+        JoiningStep("strip", content=" ", count=1),
+    ),
+)
+"""How Llama's tokenizers join: bytes behind words that begin with a space."""
 
 
 def tokenizer(decoder: str) -> PreTrainedTokenizerFast:

@@ -10,24 +10,16 @@ from typing import Any
 
 import pytest
 from tiny_sentencepiece import FAST, MBART_50, PYTHON, TEXT, Layout, llama, model, processor, t5, unigram
+from tiny_tokenizers import LLAMA
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from exporter.companions import load_tokenizer
 from exporter.hub import CheckpointFiles
 from exporter.tokenizer_files import TOKENIZER, VOCABULARY, write_tokenizer
-from s2t_runtime.manifest import Detokenizer, JoiningStep
+from s2t_runtime.manifest import Detokenizer
 from s2t_runtime.vocabulary import Vocabulary
 
-LLAMA = Detokenizer(
-    "steps",
-    steps=(
-        JoiningStep("replace", pattern="▁", content=" "),
-        JoiningStep("byte_fallback"),
-        JoiningStep("join", content=""),
-        JoiningStep("strip", content=" ", count=1),
-    ),
-)
 METASPACE = Detokenizer("metaspace", replacement="▁", prepend_scheme="always")
 RULES = dict.fromkeys(FAST, METASPACE) | {
     "llama": LLAMA,

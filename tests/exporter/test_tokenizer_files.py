@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_tokenizers import LLAMA
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, MBart50Tokenizer, PreTrainedTokenizerFast
 
@@ -127,15 +128,7 @@ KINDS: dict[str, tuple[Callable[[], Tokenizer], Detokenizer]] = {
     ),
     "byte fallback": (
         byte_fallback,
-        Detokenizer(
-            "steps",
-            steps=(
-                JoiningStep("replace", pattern="▁", content=" "),
-                JoiningStep("byte_fallback"),
-                JoiningStep("join", content=""),
-                JoiningStep("strip", content=" ", count=1),
-            ),
-        ),
+        LLAMA,
     ),
 }
 

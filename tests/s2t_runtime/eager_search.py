@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from hypothesis import HealthCheck, settings
 from transformers import (
     GenerationConfig,
     MBartConfig,
@@ -15,6 +18,7 @@ from transformers import (
     Wav2Vec2Config,
 )
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import logging
 
 from s2t_runtime.options import GenerationOptions
 from s2t_runtime.plan import SearchPlan, plan_search
@@ -22,6 +26,30 @@ from s2t_runtime.session import Candidates, Int64
 
 VOCAB, START, EOS, PAD = 40, 3, 2, 1
 DEFAULTS: dict[str, Any] = {"decoder_start_token_id": START, "eos_token_id": EOS, "pad_token_id": PAD}
+
+
+def profile(max_examples: int) -> settings:
+    """Of searches over random options: the same ones in every run."""
+    return settings(
+        max_examples=max_examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
+@contextmanager
+def quiet_eager() -> Iterator[None]:
+    """One thread, which is faster at this size, and no advice from transformers."""
+    threads, verbosity = torch.get_num_threads(), logging.get_verbosity()
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        logging.set_verbosity(verbosity)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from eager_search import EOS, VOCAB, EagerStep, eager, plan_of_options, tiny
-from hypothesis import HealthCheck, assume, given, settings
+from eager_search import EOS, VOCAB, EagerStep, eager, plan_of_options, profile, quiet_eager, tiny
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sampling_noise import our_noise
 from transformers import LogitsProcessor, LogitsProcessorList
-from transformers.utils import logging
 
 from s2t_runtime import beam_search, greedy, sampling, warpers
 from s2t_runtime.rows import RowSource
 from s2t_runtime.search import SearchResult, search
 from s2t_runtime.session import Candidates, Int64
 
-PROFILE = settings(
-    max_examples=40,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+PROFILE = profile(40)
 SEED = 11
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    threads, verbosity = torch.get_num_threads(), logging.get_verbosity()
-    torch.set_num_threads(1)
-    logging.set_verbosity_error()
-    yield
-    torch.set_num_threads(threads)
-    logging.set_verbosity(verbosity)
+def _quiet() -> Iterator[None]:
+    with quiet_eager():
+        yield
 
 
 TOKEN = st.integers(0, VOCAB - 1)

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from eager_search import EOS, START, VOCAB, EagerStep, eager, plan_of_options, tiny
-from hypothesis import HealthCheck, given, settings
+from eager_search import EOS, START, VOCAB, EagerStep, eager, plan_of_options, profile, quiet_eager, tiny
+from hypothesis import given
 from hypothesis import strategies as st
-from transformers.utils import logging
 
 from s2t_runtime import beam_search
 from s2t_runtime.plan import SearchPlan
 from s2t_runtime.search import SearchResult, search
 
 TIE = 1e-5  # hypotheses closer than this may change places between two float32 computations
-PROFILE = settings(
-    max_examples=60,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+PROFILE = profile(60)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    threads, verbosity = torch.get_num_threads(), logging.get_verbosity()
-    torch.set_num_threads(1)
-    logging.set_verbosity_error()
-    yield
-    torch.set_num_threads(threads)
-    logging.set_verbosity(verbosity)
+def _quiet() -> Iterator[None]:
+    with quiet_eager():
+        yield
 
 
 def _compare(states: torch.Tensor, options: dict[str, Any], found: SearchResult) -> None:
