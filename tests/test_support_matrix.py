@@ -66,6 +66,8 @@ def test_what_passes() -> None:
     assert not far.passed
     assert far.cell() == "5e-04, too far"
     assert dataclasses.replace(far, allowed_score_difference=1e-3).cell() == "5e-04"
+    assert far.with_rounding(1.8e-4).cell() == "5e-04 (eager's own rounding 2e-04)"
+    assert far.with_rounding(1e-4).cell() == "5e-04 (eager's own rounding 1e-04), too far"
     assert not Result("hubert", "bart", "shared", {}).passed
 
 
