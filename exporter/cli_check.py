@@ -13,9 +13,7 @@ from exporter.console import comma_names, quiet_libraries, require_export_extra,
 from exporter.recorded_source import source_of
 
 if TYPE_CHECKING:
-    from exporter.parity_generate import Utterance
     from exporter.parity_report import ParityReport
-    from s2t_runtime.bundle import Bundle
 
 COMMAND = "check-s2t"
 
@@ -78,6 +76,7 @@ def run(request: CheckRequest) -> list[ParityReport]:
     """
     from exporter.load_source import load_source  # noqa: PLC0415 - --help must not wait for torch
     from exporter.parity import check_parity  # noqa: PLC0415
+    from exporter.recordings import read_recordings  # noqa: PLC0415
     from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
 
     quiet_libraries()
@@ -85,7 +84,13 @@ def run(request: CheckRequest) -> list[ParityReport]:
     source = source_of(bundle.manifest, request.against)
     for precision in request.precisions:
         bundle.precision(precision)
-    utterances = _read_audio(request.audio, bundle)
+    audio = bundle.manifest.audio
+    utterances = read_recordings(
+        request.audio,
+        min_samples=audio.min_samples,
+        max_samples=audio.max_samples,
+        sampling_rate=audio.sampling_rate,
+    )
     checkpoint = load_source(source)
     return [
         check_parity(
@@ -93,20 +98,3 @@ def run(request: CheckRequest) -> list[ParityReport]:
         )
         for precision in request.precisions or bundle.manifest.graphs
     ]
-
-
-def _read_audio(paths: tuple[Path, ...], bundle: Bundle) -> list[Utterance]:
-    from exporter.parity_generate import Utterance  # noqa: PLC0415
-    from s2t_runtime.audio import check_audio, read_audio  # noqa: PLC0415
-
-    info, utterances = bundle.manifest.audio, []
-    for path in paths:
-        samples = read_audio(path, sampling_rate=None, target_rate=info.sampling_rate)
-        check_audio(
-            samples,
-            min_samples=info.min_samples,
-            max_samples=info.max_samples,
-            sampling_rate=info.sampling_rate,
-        )
-        utterances.append(Utterance(path.name, samples))
-    return utterances

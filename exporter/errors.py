@@ -6,7 +6,9 @@ S2TError
     ├── UnsupportedModelError    (ValueError) the model cannot be split; lists every reason at once
     ├── OutputError              (OSError)    the bundle cannot be written where it was asked for
     ├── GraphError               (ValueError) an exported graph breaks its contract
-    └── ParityError              (ValueError) the bundle does not decode as the checkpoint does
+    ├── PrecisionError           (ValueError) the model cannot be held in a lower precision
+    ├── ParityError              (ValueError) the bundle does not decode as the checkpoint does
+    └── EngineError              (RuntimeError) TensorRT is missing, or cannot build an engine
 """
 
 from __future__ import annotations
@@ -44,8 +46,16 @@ class GraphError(ExportError, ValueError):
     """An exported graph does not keep its contract."""
 
 
+class PrecisionError(ExportError, ValueError):
+    """The model leaves a lower precision's range or budget whatever computes in float32."""
+
+
 class ParityError(ExportError, ValueError):
     """The bundle's results differ from eager PyTorch beyond tolerance."""
+
+
+class EngineError(ExportError, RuntimeError):
+    """TensorRT is missing or broken, or it cannot build an engine."""
 
 
 def brief_error(error: Exception) -> str:

@@ -23,6 +23,7 @@ from s2t_runtime.manifest import (
     Manifest,
     ModelInfo,
     PrecisionInfo,
+    PrecisionPolicy,
     TensorInfo,
 )
 from s2t_runtime.options import GenerationOptions
@@ -51,6 +52,8 @@ class Findings:
     languages: Mapping[str, int]
     detokenizer: Detokenizer | None
     graphs: Mapping[str, WrittenGraphs]
+    policies: Mapping[str, PrecisionPolicy] = dataclasses.field(default_factory=dict)
+    """Of the precisions that are not float32 throughout."""
 
 
 def build_manifest(
@@ -68,7 +71,8 @@ def build_manifest(
         model=_model_info(checkpoint),
         audio=findings.audio,
         graphs={
-            precision: _precision_info(precision, graphs) for precision, graphs in findings.graphs.items()
+            precision: _precision_info(precision, graphs, findings.policies.get(precision))
+            for precision, graphs in findings.graphs.items()
         },
         files=files,
         default_precision=options.precisions[0],
@@ -102,7 +106,7 @@ def _model_info(checkpoint: Checkpoint) -> ModelInfo:
     )
 
 
-def _precision_info(precision: str, graphs: WrittenGraphs) -> PrecisionInfo:
+def _precision_info(precision: str, graphs: WrittenGraphs, policy: PrecisionPolicy | None) -> PrecisionInfo:
     def graph_info(signature: GraphSignature) -> GraphInfo:
         return GraphInfo(
             path=f"{precision}/{signature.name}.onnx",
@@ -114,6 +118,7 @@ def _precision_info(precision: str, graphs: WrittenGraphs) -> PrecisionInfo:
         encoder=graph_info(graphs.encoder),
         decoder_first_step=graph_info(graphs.decoder_first_step),
         decoder_with_past=graph_info(graphs.decoder_with_past),
+        policy=policy,
     )
 
 
@@ -135,8 +140,9 @@ def _provenance(checkpoint: Checkpoint, options: ExportOptions, parity: str) -> 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, frozenset | set | tuple | list):
-        return sorted(value) if isinstance(value, frozenset | set) else list(value)
-    return str(value) if isinstance(value, Path) else value
+        plain = [_plain(item) for item in value]
+        return sorted(plain) if isinstance(value, frozenset | set) else plain
+    return value.name if isinstance(value, Path) else value
 
 
 def installed_version(package: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -14,6 +15,19 @@ from graphs import GraphSignature, TensorSpec
 
 FORBIDDEN_OPERATORS = frozenset({"NonZero", "Loop", "If", "Scan", "Compress", "Unique", "DFT", "STFT"})
 """TensorRT takes none of them, or takes them out of its engines."""
+FLOAT32_OPERATORS = frozenset(
+    {
+        "Softmax",
+        "LogSoftmax",
+        "LayerNormalization",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "BatchNormalization",
+        "RMSNormalization",
+    }
+)
+"""What computes in float32 in graphs of any precision."""
+_HALF = ir.DataType.FLOAT16
 _DTYPES = {
     "float32": ir.DataType.FLOAT,
     "float16": ir.DataType.FLOAT16,
@@ -64,6 +78,20 @@ def _operator_problems(model: ir.Model) -> list[str]:
     forbidden = sorted({node.op_type for node in nodes} & FORBIDDEN_OPERATORS)
     if forbidden:
         problems.append(f"operators that TensorRT cannot take: {', '.join(forbidden)}")
+    half = [
+        str(node.name) for node in nodes if node.op_type in FLOAT32_OPERATORS and _first_type(node) == _HALF
+    ]
+    if half:
+        problems.append(f"float16 where float32 is needed: {', '.join(half)}")
+    infinite = [
+        str(value.name)
+        for value in (*model.graph.initializers.values(), *(out for node in nodes for out in node.outputs))
+        if value.const_value is not None
+        and value.const_value.dtype == _HALF
+        and not np.isfinite(value.const_value.numpy()).all()
+    ]
+    if infinite:
+        problems.append(f"float16 constants that are not finite: {', '.join(infinite)}")
     foreign = sorted(
         {f"{node.domain}::{node.op_type}" for node in nodes if node.domain not in {"", "ai.onnx"}}
     )
@@ -73,6 +101,10 @@ def _operator_problems(model: ir.Model) -> list[str]:
     if chains:
         problems.append(f"chains of Identity nodes: {', '.join(chains)}")
     return problems
+
+
+def _first_type(node: ir.Node) -> ir.DataType | None:
+    return node.inputs[0].dtype if node.inputs and node.inputs[0] is not None else None
 
 
 def _feeds_identity(node: ir.Node) -> bool:

@@ -13,6 +13,8 @@ import torch
 from exporter.errors import GraphError
 from exporter.graph_exports import GraphExport
 from exporter.passes.apply_signature import apply_signature
+from exporter.passes.finite_constants import finite_constants
+from exporter.passes.name_blocks import name_blocks
 from exporter.passes.strip_metadata import strip_metadata
 
 OPSET = 20
@@ -45,7 +47,8 @@ def onnx_from_graph(export: GraphExport) -> ir.Model:
     if program is None:
         raise GraphError(f"torch.onnx.export returned nothing for the {export.signature.name} graph")
     model, _changed = apply_signature(program.model, export.signature)
-    return strip_metadata(model)[0]
+    model, _changed = finite_constants(model)
+    return strip_metadata(name_blocks(model)[0])[0]
 
 
 @contextlib.contextmanager

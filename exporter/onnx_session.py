@@ -1,4 +1,4 @@
-"""The only exporter file that imports onnxruntime: runs one graph on numpy arrays, to compare it."""
+"""The only exporter file that imports onnxruntime: runs one graph on numpy arrays, or tells its shapes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,31 @@ from exporter.errors import GraphError
 Array = NDArray[Any]
 
 
+def output_shapes(path: Path, axes: Mapping[str, int]) -> dict[str, tuple[int | str, ...]]:
+    """The shapes of a graph's outputs where its dynamic axes have these sizes; nothing is computed.
+
+    ONNX Runtime folds the sizes into the graph while it loads it, by ONNX's own rules for shapes. An axis
+    that they do not decide keeps its name.
+
+    Raises:
+        GraphError: ONNX Runtime refuses the file.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC  # folds constants
+    for name, size in axes.items():
+        options.add_free_dimension_override_by_name(name, size)
+    session = _load(path, options)
+    return {output.name: tuple(output.shape) for output in session.get_outputs()}
+
+
+def _load(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class of their own
+        raise GraphError(f"ONNX Runtime cannot load {path.name}: {error}") from error
+
+
 class GraphRunner:
     """One graph on the CPU."""
 
@@ -27,20 +52,21 @@ class GraphRunner:
         self._name = path.name
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions share no base class of their own
-            raise GraphError(f"ONNX Runtime cannot load {path.name}: {error}") from error
+        self._session = _load(path, options)
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._half = {given.name for given in self._session.get_inputs() if given.type == "tensor(float16)"}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name.
+        """All outputs by name; float arrays are rounded to float16 where the graph takes that.
 
         Raises:
             GraphError: ONNX Runtime failed.
         """
+        given = {
+            name: value.astype(np.float16) if name in self._half else value for name, value in feeds.items()
+        }
         try:
-            values = self._session.run(self._outputs, dict(feeds))
+            values = self._session.run(self._outputs, given)
         except Exception as error:
             shapes = ", ".join(f"{name} {list(np.shape(value))}" for name, value in feeds.items())
             raise GraphError(f"ONNX Runtime failed in {self._name} on {shapes}: {error}") from error

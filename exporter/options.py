@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporter.errors import ExportError
 
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "fp16")
 """Precisions that this version writes."""
 DEFAULT_MAX_AUDIO_S = 60.0
 """Attention memory grows with the square of the length: a minute needs about 0.6 GB at xls-r-300m's size."""
@@ -31,6 +31,8 @@ class ExportOptions:
     """Longest utterance the bundle accepts, in seconds."""
     languages: Path | None = None
     """JSON file {language code: token id or token text}; None: what checkpoint, model card and tokenizer say."""
+    audio: tuple[Path, ...] = ()
+    """Recordings to check with, besides the built-in probes; a lower precision's policy is searched with them too."""
     check: bool = True
     """Compare with eager PyTorch before the bundle is put in place."""
     force: bool = False

@@ -13,9 +13,11 @@ from exporter.parity_generate import EXACT, LOG_MEL_SCORE_TOLERANCE, Allowance, 
 from exporter.parity_graphs import compare_graphs
 from exporter.parity_plan import plan_for
 from exporter.parity_report import ParityReport
+from exporter.parity_steps import compare_steps
+from exporter.prompt import usual_prompt
 from graphs import DecoderGeometry, LogMelSettings, decoder_geometry
 from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.manifest import DecoderInfo
+from s2t_runtime.manifest import DecoderInfo, PrecisionErrors
 from s2t_runtime.model import SpeechToText
 from s2t_runtime.session_onnxruntime import OnnxSession
 
@@ -55,22 +57,36 @@ def check_parity(
         precision=precision,
     )
     plan = plan_for(manifest.model.parameters)
-    with SpeechToText(opened, OnnxSession(opened, precision, provider=provider, threads=None)) as model:
+    policy = opened.precision(precision).policy
+    budget = None if policy is None else policy.budget
+    session = OnnxSession(opened, precision, provider=provider, threads=None)
+    with SpeechToText(opened, session) as model:
+        spoken = [*plan.probes(model), *utterances]
         decodings = compare_decodings(
-            reference,
-            model,
-            [*plan.probes(model), *utterances],
-            plan.option_sets(model),
-            allowance_for(checkpoint),
+            reference, model, spoken, plan.option_sets(model), allowance_for(checkpoint, budget)
+        )
+        prompt = usual_prompt(checkpoint, manifest.languages)
+        steps = (
+            None
+            if budget is None
+            else compare_steps(reference, session, spoken, prompt, manifest.decoder.max_positions)
         )
     versions = {name: installed_version(name) for name in _VERSIONS}
-    return ParityReport(precision, provider, versions, rows, decodings)
+    return ParityReport(precision, provider, versions, rows, decodings, steps, budget)
 
 
-def allowance_for(checkpoint: Checkpoint) -> Allowance:
-    """How near float32 decodings of a checkpoint must come to eager's."""
+def allowance_for(checkpoint: Checkpoint, budget: PrecisionErrors | None = None) -> Allowance:
+    """How near a bundle's decodings must come to eager's.
+
+    Args:
+        checkpoint: log-mel features have a tolerance of their own.
+        budget: on single log-probabilities; it bounds what a hypothesis, their mean, may be off by. None is float32.
+    """
     behind_log_mel = isinstance(checkpoint.features, LogMelSettings)
-    return Allowance(LOG_MEL_SCORE_TOLERANCE) if behind_log_mel else EXACT
+    exact = Allowance(LOG_MEL_SCORE_TOLERANCE) if behind_log_mel else EXACT
+    if budget is None:
+        return exact
+    return Allowance(max(exact.score, budget.log_prob_difference), budget.log_prob_difference)
 
 
 def _check_same_model(stated: DecoderInfo, geometry: DecoderGeometry) -> None:

@@ -31,6 +31,9 @@ class Allowance:
 
     score: float = SCORE_TOLERANCE
     """Of each hypothesis's score."""
+    margin_per_token: float = 0.0
+    """Per token: two hypotheses that eager itself holds closer than this, or than TIE_MARGIN in all, may change
+    places."""
 
 
 EXACT = Allowance()
@@ -55,7 +58,7 @@ class GenerateRow:
     tokens: int
     same_tokens: bool
     tie: bool
-    """The tokens differ, but eager's own margin between both hypotheses is below TIE_MARGIN."""
+    """The tokens differ, but eager's own margin between both hypotheses is within what is allowed."""
     score_difference: float
     """The largest, of scores at length_penalty 1: other penalties scale a score, its rounding errors included."""
     text: str
@@ -96,6 +99,14 @@ def compare_decodings(
     return rows
 
 
+def eager_options(reference: EagerReference) -> dict[str, Any]:
+    """What eager's ``generate`` is always told, to decode as a bundle of its checkpoint does.
+
+    Options that the export was told to ignore are switched off, and so is sampling, whose draws cannot be compared.
+    """
+    return {**_left_out(reference), **_not_drawn(reference)}
+
+
 def _left_out(reference: EagerReference) -> dict[str, Any]:
     config = reference.model.generation_config
     defaults = GenerationConfig()._get_default_generation_params()  # noqa: SLF001 - None does not switch all off
@@ -122,7 +133,7 @@ def _compare(
 ) -> GenerateRow:
     got = tuple(hypothesis.tokens for hypothesis in result.hypotheses)
     same = got == wanted.tokens
-    tie = not same and _is_tie(reference, utterance, got, wanted.tokens)
+    tie = not same and _is_tie(reference, utterance, got, wanted.tokens, allowance)
     scores = [hypothesis.score for hypothesis in result.hypotheses]
     penalty = float(options.get("length_penalty", _default_penalty(reference)))
     to_means = [max(len(hypothesis.log_probs), 1) ** (penalty - 1.0) for hypothesis in result.hypotheses]
@@ -151,8 +162,9 @@ def _is_tie(
     utterance: Utterance,
     got: Sequence[tuple[int, ...]],
     wanted: Sequence[tuple[int, ...]],
+    allowance: Allowance,
 ) -> bool:
-    """Whether eager rates every differing pair of hypotheses within TIE_MARGIN of each other."""
+    """Whether eager rates every differing pair of hypotheses within the allowed margin of each other."""
     for mine, theirs in zip(got, wanted, strict=True):
         if mine == theirs:
             continue
@@ -160,7 +172,8 @@ def _is_tie(
         if not prompt:
             return False
         margins = [reference.log_probability(utterance.samples, tokens, 1) for tokens in (mine, theirs)]
-        if abs(margins[0] - margins[1]) >= TIE_MARGIN:
+        allowed = max(TIE_MARGIN, allowance.margin_per_token * max(len(mine), len(theirs)))
+        if abs(margins[0] - margins[1]) >= allowed:
             return False
     return True
 

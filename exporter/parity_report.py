@@ -11,6 +11,7 @@ from typing import Any
 
 from exporter.parity_differences import GraphRow
 from exporter.parity_generate import MAX_TIES_SHARE, SCORE_TOLERANCE, TIE_MARGIN, GenerateRow
+from s2t_runtime.manifest import PrecisionErrors
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class ParityReport:
     versions: Mapping[str, str | None]
     graphs: Sequence[GraphRow]
     decodings: Sequence[GenerateRow]
+    steps: PrecisionErrors | None = None
+    """Along eager's own tokens, audio to log-probabilities; of precisions that have a budget."""
+    budget: PrecisionErrors | None = None
+    """What ``steps`` must keep; None is float32, whose tokens must be eager's."""
 
     @property
     def ties(self) -> int:
@@ -44,7 +49,32 @@ class ParityReport:
         # With a handful of decodings one tie is above any share; it is allowed on its own.
         ties_allowed = max(1, round(MAX_TIES_SHARE * len(self.decodings)))
         rows_passed = all(row.passed for row in self.graphs) and all(row.passed for row in self.decodings)
-        return rows_passed and self.ties <= ties_allowed and bool(self.graphs) and bool(self.decodings)
+        few_ties = self.budget is not None or self.ties <= ties_allowed
+        complete = bool(self.graphs) and bool(self.decodings)
+        return rows_passed and few_ties and complete and self._step_failure() is None
+
+    @property
+    def spelt_steps(self) -> str:
+        """The figures along eager's tokens and their budget; empty where there is none."""
+        if self.steps is None or self.budget is None:
+            return ""
+        return _spell_steps(self.steps, self.budget)
+
+    def _step_failure(self) -> str | None:
+        """What is beyond the budget, as a sentence."""
+        if self.budget is None:
+            return None
+        if self.steps is None:
+            return "no steps were compared"
+        kept = (
+            self.steps.log_prob_difference <= self.budget.log_prob_difference
+            and self.steps.token_agreement >= self.budget.token_agreement
+        )
+        return (
+            None
+            if kept
+            else f"beyond the budget along eager's tokens: {_spell_steps(self.steps, self.budget)}"
+        )
 
     def record(self) -> dict[str, Any]:
         """What parity.json holds."""
@@ -63,6 +93,8 @@ class ParityReport:
                 ),
                 "rows": [{**dataclasses.asdict(row), "passed": row.passed} for row in self.decodings],
             },
+            "budget": None if self.budget is None else dataclasses.asdict(self.budget),
+            "steps": None if self.steps is None else dataclasses.asdict(self.steps),
             "graphs": [dataclasses.asdict(row) for row in self.graphs],
         }
 
@@ -81,7 +113,16 @@ class ParityReport:
             for row in self.decodings
             if not row.passed
         ]
-        return sentences
+        failure = self._step_failure()
+        return sentences if failure is None else [*sentences, failure]
+
+
+def _spell_steps(steps: PrecisionErrors, budget: PrecisionErrors) -> str:
+    return (
+        f"largest difference of a log-probability {steps.log_prob_difference:.2g} (allowed "
+        f"{budget.log_prob_difference:.2g}), token agreement {steps.token_agreement:.1%} (at least "
+        f"{budget.token_agreement:.1%})"
+    )
 
 
 def records_json(reports: Sequence[ParityReport]) -> str:
@@ -107,16 +148,23 @@ def render_markdown(records: Sequence[Mapping[str, Any]]) -> str:
 def _section(record: Mapping[str, Any]) -> str:
     decodings = record["decodings"]
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
+    budget, steps = record.get("budget"), record.get("steps")
+    ties = (
+        f"eager's own margin below {TIE_MARGIN:.0e}"
+        if budget is None
+        else "within the budget by eager's own scores"
+    )
     lines = [
         f"## {record['precision']}: {'passed' if record['passed'] else 'FAILED'}",
         "",
         f"Provider {record['provider']}; {versions}.",
         "",
         f"{decodings['compared']} decodings compared with `generate()`: {decodings['identical_tokens']} with "
-        f"identical tokens, {decodings['ties']} ties (eager's own margin below {TIE_MARGIN:.0e}); largest "
+        f"identical tokens, {decodings['ties']} ties ({ties}); largest "
         f"difference of a score at length penalty 1 {decodings['worst_score_difference']:.1e} (allowed "
         f"{decodings['allowed_score_difference']:.0e}).",
         "",
+        *_step_lines(steps, budget),
         "| graph output | max | mean | p99 | largest value | allowed | |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -137,6 +185,15 @@ def _section(record: Mapping[str, Any]) -> str:
         for row in decodings["rows"]
     ]
     return "\n".join(lines) + "\n"
+
+
+def _step_lines(steps: Mapping[str, float] | None, budget: Mapping[str, float] | None) -> list[str]:
+    if steps is None or budget is None:
+        return []
+    # JSON has no infinity: a broken graph's difference is spelt out as text.
+    figures = PrecisionErrors(float(steps["log_prob_difference"]), float(steps["token_agreement"]))
+    spelt = _spell_steps(figures, PrecisionErrors(**budget))
+    return [f"Step by step along eager's own tokens: {spelt}.", ""]
 
 
 def _spell(options: Mapping[str, Any]) -> str:

@@ -18,7 +18,11 @@ from exporter.load_source import load_source
 from exporter.manifest_builder import Findings, build_manifest
 from exporter.options import ExportOptions
 from exporter.parity import check_parity
+from exporter.parity_generate import Utterance
 from exporter.parity_report import ParityReport, records_json, render_markdown
+from exporter.precision_policy import BUDGETS, FoundPolicy, policy_for
+from exporter.prompt import usual_prompt
+from exporter.recordings import read_recordings
 from exporter.sources import CheckpointSource, Source
 from exporter.tokenizer_files import write_tokenizer
 from exporter.write_graphs import WrittenGraphs, require_decoding, write_graphs
@@ -80,6 +84,7 @@ def export_checkpoint(
         UnsupportedModelError: the model cannot be exported; all reasons at once.
         OutputError: the bundle cannot be written where it was asked for.
         GraphError: a graph could not be exported or breaks its contract.
+        PrecisionError: the model cannot be held in a lower precision that was asked for.
         ParityError: the bundle does not decode as the checkpoint does; nothing is left behind.
     """
     check_target(options.output, force=options.force)
@@ -91,16 +96,16 @@ def export_checkpoint(
         on_stage=clock.begin,
     )
     require_decoding(checkpoint)
-    defaults = _defaults(checkpoint, options)
+    defaults, audio = _defaults(checkpoint, options), _audio(checkpoint, options)
     with bundle_directory(options.output, force=options.force) as directory:
-        findings = _write_files(checkpoint, options, defaults, directory, clock)
+        findings = _write_files(checkpoint, options, defaults, audio, directory, clock)
         files = describe_files(directory)
         reports: tuple[ParityReport, ...] = ()
         if options.check:
             clock.begin("check parity with eager PyTorch")
             # Without a manifest the directory does not open, should the export be killed before this passed.
             unproved = build_manifest(checkpoint, options, findings, files)
-            reports = _prove(checkpoint, options, Bundle(directory, unproved))
+            reports = _prove(checkpoint, options, Bundle(directory, unproved), audio.recordings)
         clock.begin("put the bundle in place")
         manifest = build_manifest(
             checkpoint,
@@ -138,13 +143,17 @@ def _defaults(checkpoint: Checkpoint, options: ExportOptions) -> GenerationOptio
     )
 
 
-def _write_files(
-    checkpoint: Checkpoint,
-    options: ExportOptions,
-    defaults: GenerationOptions,
-    directory: Path,
-    clock: StageClock,
-) -> Findings:
+@dataclass(frozen=True)
+class _Audio:
+    """What audio the bundle will take, in samples at ``rate``, and the user's own, read already."""
+
+    rate: int
+    shortest: int
+    longest: int
+    recordings: list[Utterance]
+
+
+def _audio(checkpoint: Checkpoint, options: ExportOptions) -> _Audio:
     shortest = min_samples(checkpoint)
     rate = checkpoint.features.sampling_rate
     longest = round(options.max_audio_s * rate)
@@ -153,6 +162,18 @@ def _write_files(
             f"max_audio_s {options.max_audio_s} is {longest} samples, below the encoder's minimum of {shortest}: "
             "raise --max-audio-seconds"
         )
+    recordings = read_recordings(options.audio, min_samples=shortest, max_samples=longest, sampling_rate=rate)
+    return _Audio(rate, shortest, longest, recordings)
+
+
+def _write_files(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    defaults: GenerationOptions,
+    audio: _Audio,
+    directory: Path,
+    clock: StageClock,
+) -> Findings:
     geometry = decoder_geometry(checkpoint.model.decoder)
     # A mistake in the user's file shows before minutes of graph export.
     languages = find_languages(
@@ -163,24 +184,54 @@ def _write_files(
         given=options.languages,
     )
     graphs: dict[str, WrittenGraphs] = {}
+    policies: dict[str, FoundPolicy] = {}
     for precision in options.precisions:
         (directory / precision).mkdir()
+        if precision in BUDGETS:
+            clock.begin(f"find what {precision} cannot hold")
+            policies[precision] = _policy(checkpoint, precision, audio, usual_prompt(checkpoint, languages))
         graphs[precision] = write_graphs(
             checkpoint,
             geometry,
-            min_samples=shortest,
-            max_samples=longest,
+            min_samples=audio.shortest,
+            max_samples=audio.longest,
             directory=directory / precision,
-            on_stage=lambda graph: clock.begin(f"export {graph}"),
+            on_stage=_naming(clock, precision, options),
+            plan=policies[precision].plan if precision in policies else None,
         )
     clock.begin("write tokenizer and limits")
     detokenizer = write_tokenizer(checkpoint.tokenizer, directory)
-    audio = AudioInfo(rate, shortest, longest, padding_is_safe(checkpoint, shortest))
-    return Findings(geometry, audio, defaults, languages, detokenizer, graphs)
+    padding_safe = padding_is_safe(checkpoint, audio.shortest)
+    info = AudioInfo(audio.rate, audio.shortest, audio.longest, padding_safe)
+    records = {precision: found.record for precision, found in policies.items()}
+    return Findings(geometry, info, defaults, languages, detokenizer, graphs, records)
 
 
-def _prove(checkpoint: Checkpoint, options: ExportOptions, bundle: Bundle) -> tuple[ParityReport, ...]:
-    reports = tuple(check_parity(checkpoint, bundle, precision=precision) for precision in options.precisions)
+def _policy(checkpoint: Checkpoint, precision: str, audio: _Audio, prompt: list[int]) -> FoundPolicy:
+    return policy_for(
+        checkpoint,
+        precision,
+        min_samples=audio.shortest,
+        max_samples=audio.longest,
+        prompt=prompt,
+        max_positions=decoder_geometry(checkpoint.model.decoder).max_positions,
+        recordings=audio.recordings,
+    )
+
+
+def _naming(clock: StageClock, precision: str, options: ExportOptions) -> OnStage:
+    """Stages named after the graph, and after the precision as well where there are several."""
+    several = f" in {precision}" if len(options.precisions) > 1 else ""
+    return lambda graph: clock.begin(f"export {graph}{several}")
+
+
+def _prove(
+    checkpoint: Checkpoint, options: ExportOptions, bundle: Bundle, recordings: list[Utterance]
+) -> tuple[ParityReport, ...]:
+    reports = tuple(
+        check_parity(checkpoint, bundle, precision=precision, utterances=recordings)
+        for precision in options.precisions
+    )
     text = records_json(reports)
     (bundle.root / "parity.json").write_text(text, encoding="utf-8")
     (bundle.root / "parity.md").write_text(

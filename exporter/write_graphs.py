@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
+from torch import nn
 from transformers import PreTrainedModel
 
 from exporter.checkpoint import Checkpoint
@@ -25,6 +27,8 @@ from graphs import (
     find_cross_attention,
     traceable,
 )
+from graphs.precision import BlockPlan, in_precisions, model_roots
+from graphs.signature import DType
 
 DECODER_WEIGHTS = "decoder.onnx.data"
 ENCODER_WEIGHTS = "encoder.onnx.data"
@@ -69,8 +73,9 @@ def write_graphs(
     max_samples: int,
     directory: Path,
     on_stage: OnStage,
+    plan: BlockPlan | None = None,
 ) -> WrittenGraphs:
-    """Export the three graphs in float32 to ``directory``.
+    """Export the three graphs to ``directory``.
 
     Args:
         checkpoint: the loaded model.
@@ -80,15 +85,21 @@ def write_graphs(
         directory: exists; receives encoder.onnx, decoder_first_step.onnx, decoder_with_past.onnx and
             their weight files.
         on_stage: told the name of each graph as its export starts.
+        plan: float16 graphs, with these blocks in float32; None writes float32 ones.
 
     Raises:
         GraphError: a graph cannot be exported or breaks its contract.
     """
     on_stage("encoder")
     encoder = write_encoder(
-        checkpoint, geometry, min_samples=min_samples, max_samples=max_samples, directory=directory
+        checkpoint,
+        geometry,
+        min_samples=min_samples,
+        max_samples=max_samples,
+        directory=directory,
+        plan=plan,
     )
-    decoders = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage)
+    decoders = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage, plan)
     return WrittenGraphs(encoder, decoders.first_step, decoders.with_past, decoders.cross_attention)
 
 
@@ -99,6 +110,7 @@ def write_encoder(
     min_samples: int,
     directory: Path,
     max_samples: int = 0,
+    plan: BlockPlan | None = None,
 ) -> GraphSignature:
     """Export the encoder graph, which holds the decoder's cross projections."""
     model = checkpoint.model
@@ -108,12 +120,14 @@ def write_encoder(
         attention_implementation(model.encoder, "eager"),
         attention_implementation(model.decoder, "eager"),
         traceable(model.decoder),
+        _planned(model_roots(model), plan) as states,
     ):
         export = encoder_export(
-            encoder_module(model, checkpoint.features, max_samples=max_samples),
+            encoder_module(model, checkpoint.features, max_samples=max_samples, states=states),
             geometry,
             hidden=encoder_state_width(model.decoder.config),
             min_samples=min_samples,
+            states=states,
         )
         onnx_model = onnx_from_graph(export)
     share_weights([onnx_model], directory, ENCODER_WEIGHTS)
@@ -122,12 +136,20 @@ def write_encoder(
 
 
 def write_decoders(
-    decoder: PreTrainedModel, geometry: DecoderGeometry, directory: Path, on_stage: OnStage
+    decoder: PreTrainedModel,
+    geometry: DecoderGeometry,
+    directory: Path,
+    on_stage: OnStage,
+    plan: BlockPlan | None = None,
 ) -> WrittenDecoders:
     """Export both decoder graphs onto one weight file."""
     cross_attention = find_cross_attention(decoder)
-    with attention_implementation(decoder, cross_attention.implementation), traceable(decoder):
-        exports = decoder_exports(decoder, cross_attention, geometry)
+    with (
+        attention_implementation(decoder, cross_attention.implementation),
+        traceable(decoder),
+        _planned({"decoder": decoder}, plan) as states,
+    ):
+        exports = decoder_exports(decoder, cross_attention, geometry, states)
         models: list[ir.Model] = []
         for export in exports:
             on_stage(export.signature.name)
@@ -136,6 +158,16 @@ def write_decoders(
     for model, export in zip(models, exports, strict=True):
         _save(model, directory, export.signature)
     return WrittenDecoders(exports[0].signature, exports[1].signature, cross_attention.mode)
+
+
+@contextmanager
+def _planned(roots: Mapping[str, nn.Module], plan: BlockPlan | None) -> Iterator[DType]:
+    """Let modules run as the plan says, and tell the type of states and caches."""
+    if plan is None:
+        yield "float32"
+        return
+    with in_precisions(roots, plan):
+        yield "float16"
 
 
 def _save(model: ir.Model, directory: Path, signature: GraphSignature) -> None:

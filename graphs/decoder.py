@@ -61,7 +61,8 @@ class DecoderGraph(nn.Module):
                 **self.logits_arguments,
             )
         logits = output.logits[:, -1, :].to(torch.float32).unflatten(0, (batch, beams))
-        return logits, tensors_from_cache(cache.self_attention_cache)
+        # Attention that computes in float32 would give its keys and values back so.
+        return logits, [tensor.to(dtype) for tensor in tensors_from_cache(cache.self_attention_cache)]
 
     def best(self, logits: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities and ids [batch, beams, candidates] of the best continuations, best first."""

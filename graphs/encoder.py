@@ -84,7 +84,12 @@ class EncoderGraph(nn.Module):
     """Wraps a checkpoint's encoder, its projection to the decoder and the decoder's cross projections."""
 
     def __init__(
-        self, model: SpeechEncoderDecoderModel, settings: FeatureSettings, *, max_samples: int = 0
+        self,
+        model: SpeechEncoderDecoderModel,
+        settings: FeatureSettings,
+        *,
+        max_samples: int = 0,
+        state_type: torch.dtype = torch.float32,
     ) -> None:
         """Wrap a model, which stays as it is.
 
@@ -93,13 +98,15 @@ class EncoderGraph(nn.Module):
             settings: of its feature extractor.
             max_samples: the longest audio that a trace of this module must take; position tables that end
                 before it are extended.
+            state_type: of encoder states, keys and values, whatever the model computes in.
         """
         super().__init__()
         self.features = feature_module(settings)
+        self.state_type = state_type
         self.encoder = model.encoder
         self.decoder = model.decoder
         # The class builds enc_to_dec_proj by the same condition that its forward uses it by.
-        self.projection = getattr(model, "enc_to_dec_proj", None)
+        self.enc_to_dec_proj = getattr(model, "enc_to_dec_proj", None)
         longest = frame_lengths(
             self.encoder, self.features.lengths(torch.tensor([max_samples])), before_adapter=True
         )
@@ -114,12 +121,14 @@ class EncoderGraph(nn.Module):
 
         Returns:
             encoder_states [batch, frames, hidden], encoder_mask bool [batch, frames], then
-            cross_key.N, cross_value.N [batch, heads, frames, head_dim] layer by layer.
+            cross_key.N, cross_value.N [batch, heads, frames, head_dim] layer by layer, all but the mask of
+            ``state_type``.
         """
         states, mask = self.encode(audio, audio_lengths)
-        if self.projection is not None:
-            states = self.projection(states)
-        return states, mask, *self.cross_keys_values(states)
+        if self.enc_to_dec_proj is not None:
+            states = self.enc_to_dec_proj(states)
+        states = states.to(self.state_type)
+        return states, mask, *(tensor.to(self.state_type) for tensor in self.cross_keys_values(states))
 
     def encode(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's own states [batch, frames, width] and their mask bool [batch, frames]."""

@@ -63,12 +63,13 @@ def _layered(
     return tuple(TensorSpec(f"{stem}.{layer}", dtype, axes) for layer in range(layers) for stem in stems)
 
 
-def encoder_signature(geometry: DecoderGeometry, hidden: int) -> GraphSignature:
+def encoder_signature(geometry: DecoderGeometry, hidden: int, states: DType = "float32") -> GraphSignature:
     """Raw audio in; encoder states, their mask and every layer's cross keys/values out.
 
     Args:
         geometry: of the decoder, whose cross projections run here, once per utterance.
         hidden: width of the encoder states that the decoder attends to.
+        states: type of the encoder states, keys and values.
     """
     return GraphSignature(
         ENCODER,
@@ -77,33 +78,33 @@ def encoder_signature(geometry: DecoderGeometry, hidden: int) -> GraphSignature:
             TensorSpec("audio_lengths", "int64", ("batch",)),
         ),
         (
-            TensorSpec("encoder_states", "float32", ("batch", "frames", hidden)),
+            TensorSpec("encoder_states", states, ("batch", "frames", hidden)),
             TensorSpec("encoder_mask", "bool", ("batch", "frames")),
-            *cross_specs(geometry),
+            *cross_specs(geometry, states),
         ),
     )
 
 
-def first_step_signature(geometry: DecoderGeometry) -> GraphSignature:
-    """Prompt in; candidates of the next token and the self-attention cache out."""
+def first_step_signature(geometry: DecoderGeometry, states: DType = "float32") -> GraphSignature:
+    """Prompt in; candidates of the next token and the self-attention cache, of type ``states``, out."""
     present_axes = ("batch", geometry.heads, "prompt", geometry.head_dim)
     return GraphSignature(
         DECODER_FIRST_STEP,
         (
             TensorSpec("input_ids", "int64", ("batch", 1, "prompt")),
             TensorSpec("encoder_mask", "bool", ("batch", "frames")),
-            *cross_specs(geometry),
+            *cross_specs(geometry, states),
             TensorSpec("candidates", "int64", ()),
         ),
         (
             *_scores(geometry, 1),
-            *_layered(("present_key", "present_value"), geometry.layers, "float32", present_axes),
+            *_layered(("present_key", "present_value"), geometry.layers, states, present_axes),
         ),
     )
 
 
-def with_past_signature(geometry: DecoderGeometry) -> GraphSignature:
-    """Newest tokens, beam order and cache in; candidates and the grown cache out.
+def with_past_signature(geometry: DecoderGeometry, states: DType = "float32") -> GraphSignature:
+    """Newest tokens, beam order and cache (of type ``states``) in; candidates and the grown cache out.
 
     ``beam_index`` holds flat rows of ``past_*``: the cache is reordered, and one row expanded to
     several beams, inside the graph.
@@ -116,13 +117,13 @@ def with_past_signature(geometry: DecoderGeometry) -> GraphSignature:
             TensorSpec("input_ids", "int64", ("batch", "beams", "new")),
             TensorSpec("beam_index", "int64", ("batch", "beams")),
             TensorSpec("encoder_mask", "bool", ("batch", "frames")),
-            *cross_specs(geometry),
-            *_layered(("past_key", "past_value"), geometry.layers, "float32", past_axes),
+            *cross_specs(geometry, states),
+            *_layered(("past_key", "past_value"), geometry.layers, states, past_axes),
             TensorSpec("candidates", "int64", ()),
         ),
         (
             *_scores(geometry, "beams"),
-            *_layered(("present_key", "present_value"), geometry.layers, "float32", present_axes),
+            *_layered(("present_key", "present_value"), geometry.layers, states, present_axes),
         ),
     )
 

@@ -21,7 +21,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -32,7 +32,7 @@ MANIFEST_NAME: Final = "manifest.json"
 FAST_HASH_LIMIT: Final = 64 * 2**20
 """Bytes; "fast" hashes the files below it: all but the weights, in well under a second."""
 
-GRAPH_NAMES: Final = tuple(field.name for field in fields(PrecisionInfo))
+GRAPH_NAMES: Final = ("encoder", "decoder_first_step", "decoder_with_past")
 _REMEDY: Final = "copy the bundle again or export again"
 _SHOWN_PROBLEMS: Final = 5
 _MODEL_ID: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")

@@ -8,28 +8,16 @@ A field without a default must be there.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Final
 
 from s2t_runtime.errors import BundleError
+from s2t_runtime.json_records import OneOf, Reader, parse, shown, text_of
 
 FORMAT_VERSION: Final = 2
 """What this release writes; it reads every version from 1 on. docs/bundle.md says what each brought."""
 _REMEDY: Final = "copy the bundle again or export again"
-_WANTED: Final[dict[type, str]] = {int: "an integer", str: "a text", bool: "true or false"}
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """The values that a text field may take; an annotation, so that writers pass plain ``str``."""
-
-    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,12 +66,63 @@ class GraphInfo:
 
 
 @dataclass(frozen=True)
+class BlockPrecision:
+    """The type in which one block computes, why, and what that costs.
+
+    ``extra_bytes`` counts how much larger the weights are than in the policy's own type.
+    """
+
+    precision: Annotated[str, OneOf(("float32", "float16"))]
+    reason: str
+    extra_bytes: int
+
+
+@dataclass(frozen=True)
+class PrecisionErrors:
+    """What separates a lower precision from float32: measured, or at most allowed.
+
+    ``log_prob_difference`` is the largest difference of a log-probability among each step's best tokens;
+    ``token_agreement`` the share of steps whose best token is the same.
+    """
+
+    log_prob_difference: float
+    token_agreement: float
+
+
+@dataclass(frozen=True)
+class PrecisionPolicy:
+    """Block -> precision, as the export measured that it must be.
+
+    Attributes:
+        base: the type of every block that is not listed.
+        blocks: the others. ``encoder...``, ``decoder...`` and ``enc_to_dec_proj...`` name a module of the
+            checkpoint with all that it holds; ``NAME (residual)`` is what such a module computes itself,
+            without the modules in it. ``features``, ``norms``, ``softmax`` and ``scores`` are the parts that
+            compute in float32 in every graph. The graphs' nodes are called ``NAME/...`` after the innermost
+            module that they come from (``features/...`` for those of ``features``).
+        budget: what was allowed.
+        measured: what the export's search found with these blocks, in the rounding of ``base``.
+    """
+
+    base: Annotated[str, OneOf(("float32", "float16"))]
+    blocks: Mapping[str, BlockPrecision]
+    budget: PrecisionErrors
+    measured: PrecisionErrors
+
+    @property
+    def fp32_blocks(self) -> dict[str, str]:
+        """The blocks that compute in float32, each with its reason."""
+        return {name: block.reason for name, block in self.blocks.items() if block.precision == "float32"}
+
+
+@dataclass(frozen=True)
 class PrecisionInfo:
-    """The three graphs of one precision."""
+    """The three graphs of one precision; ``policy`` says which blocks of them have another one."""
 
     encoder: GraphInfo
     decoder_first_step: GraphInfo
     decoder_with_past: GraphInfo
+    policy: PrecisionPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +234,7 @@ class Manifest:
             BundleError: a field holds what ``from_json`` would refuse.
         """
         try:
-            text = json.dumps(_plain(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            text = text_of(self)
         except (TypeError, ValueError) as error:  # a tensor, a dtype, NaN: JSON has no such value
             raise BundleError(f"the manifest cannot be written as JSON: {error}") from error
         Manifest.from_json(text)
@@ -209,11 +248,11 @@ class Manifest:
             BundleError: not JSON, a newer format, or missing or wrongly typed fields (all are named).
         """
         try:
-            document = json.loads(text, parse_constant=_refuse_constant)
+            document = parse(text)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"manifest.json is not JSON ({error}): {_REMEDY}") from error
         _check_version(document)
-        reader = _Reader()
+        reader = Reader("the manifest")
         manifest = reader.record(Manifest, document, "")
         if not reader.problems and manifest.default_precision not in manifest.graphs:
             reader.wrong("default_precision", manifest.default_precision, f"one of {[*manifest.graphs]}")
@@ -222,110 +261,14 @@ class Manifest:
         return manifest
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    # Python's parser takes NaN and Infinity; JSON and the other readers of a bundle do not.
-    raise ValueError(f"{name} is not a JSON number")
-
-
 def _check_version(document: object) -> None:
     if not isinstance(document, dict):
-        raise BundleError(f"manifest.json holds {_shown(document)}, wanted an object: {_REMEDY}")
+        raise BundleError(f"manifest.json holds {shown(document)}, wanted an object: {_REMEDY}")
     version = document.get("format_version")
     if type(version) is not int or version < 1:
-        raise BundleError(f"manifest.json has format_version {_shown(version)}, wanted 1 or more: {_REMEDY}")
+        raise BundleError(f"manifest.json has format_version {shown(version)}, wanted 1 or more: {_REMEDY}")
     if version > FORMAT_VERSION:
         raise BundleError(
             f"manifest.json has format_version {version}; this s2t_runtime reads up to "
             f"{FORMAT_VERSION}: install a newer export-s2t"
         )
-
-
-def _plain(value: object) -> object:
-    """A value as json.dumps takes it: records and mappings as dicts, sequences as lists."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(value[key]) for key in sorted(value, key=str)}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _shown(value: object) -> str:
-    """A JSON value in a message: what it is, and the value itself where it is short."""
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "an array"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:40] + "..."
-
-
-class _Reader:
-    """Builds records from parsed JSON by their annotations, and collects every problem on the way."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-
-    def record(self, wanted: type[_T], value: object, path: str) -> _T:
-        """An instance of the dataclass ``wanted``; meaningless once ``problems`` is not empty."""
-        if not isinstance(value, dict):
-            self.wrong(path, value, "an object")
-            return typing.cast("_T", None)
-        hints = typing.get_type_hints(wanted, include_extras=True)
-        read: dict[str, Any] = {}
-        for field in dataclasses.fields(typing.cast("Any", wanted)):
-            inside = f"{path}.{field.name}" if path else field.name
-            if field.name in value:
-                read[field.name] = self._value(hints[field.name], value[field.name], inside)
-            elif field.default is dataclasses.MISSING:
-                self.problems.append(f"{inside} is missing")
-                read[field.name] = None
-        return wanted(**read)
-
-    def _value(self, wanted: Any, value: object, path: str) -> object:
-        origin = typing.get_origin(wanted)
-        if wanted is object:
-            return value
-        if dataclasses.is_dataclass(wanted):
-            return self.record(typing.cast("type[object]", wanted), value, path)
-        if origin is Mapping:
-            return self._mapping(typing.get_args(wanted)[1], value, path)
-        if origin is tuple:
-            return self._sequence(typing.get_args(wanted)[0], value, path)
-        if origin in {typing.Union, types.UnionType}:
-            return self._union(typing.get_args(wanted), value, path)
-        return self._scalar(wanted, value, path)
-
-    def _mapping(self, wanted: object, value: object, path: str) -> dict[str, object]:
-        if not isinstance(value, dict):
-            self.wrong(path, value, "an object")
-            return {}
-        return {key: self._value(wanted, item, f"{path}.{key}") for key, item in value.items()}
-
-    def _sequence(self, wanted: object, value: object, path: str) -> tuple[object, ...]:
-        if not isinstance(value, list):
-            self.wrong(path, value, "an array")
-            return ()
-        return tuple(self._value(wanted, item, f"{path}[{index}]") for index, item in enumerate(value))
-
-    def _union(self, options: tuple[Any, ...], value: object, path: str) -> object:
-        if value is None and types.NoneType in options:
-            return None
-        rest = [option for option in options if option is not types.NoneType]
-        if len(rest) == 1:
-            return self._value(rest[0], value, path)
-        if type(value) not in rest:
-            self.wrong(path, value, " or ".join(_WANTED[option] for option in rest))
-        return value
-
-    def _scalar(self, wanted: Any, value: object, path: str) -> object:
-        allowed = getattr(wanted, "__metadata__", (None,))[0]
-        kind = getattr(wanted, "__origin__", wanted)
-        if type(value) is not kind:  # not isinstance: true is not an integer
-            self.wrong(path, value, _WANTED[kind])
-        elif isinstance(allowed, OneOf) and value not in allowed.values:
-            self.wrong(path, value, "one of " + ", ".join(allowed.values))
-        return value
-
-    def wrong(self, path: str, value: object, wanted: str) -> None:
-        """Note a problem."""
-        self.problems.append(f"{path or 'the manifest'} is {_shown(value)}, wanted {wanted}")

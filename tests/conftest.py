@@ -74,6 +74,30 @@ def digits_bundle(once: Callable[[str, Callable[[Path], None]], Path], digits_ch
     return once("digits-bundle", make)
 
 
+@pytest.fixture(scope="session")
+def digits_fp16_bundle(
+    once: Callable[[str, Callable[[Path], None]], Path], digits_bundle: Path, digits_checkpoint: Path
+) -> Path:
+    """The example checkpoint as one bundle of both precisions, parity checked; fp32 is ``digits_bundle``'s.
+
+    The docs' test of one command for both precisions runs in the broad tests.
+    """
+
+    def make(path: Path) -> None:
+        from joined_bundles import join_bundles
+
+        from exporter import ExportOptions, export_checkpoint
+
+        spoken = tuple(sorted((DIGITS / "recordings").glob("several_*.wav")))
+        half = path.with_name(f"{path.name}-alone")
+        export_checkpoint(
+            str(digits_checkpoint), ExportOptions(output=half, precisions=("fp16",), audio=spoken, force=True)
+        )
+        join_bundles(digits_bundle, half, path)
+
+    return once("digits-fp16-bundle", make)
+
+
 @pytest.fixture(scope="module")
 def model(digits_bundle: Path) -> Iterator[SpeechToText]:
     """The example bundle, loaded."""

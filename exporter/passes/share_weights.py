@@ -11,8 +11,11 @@ import onnx_ir as ir
 
 _MIN_BYTES = 256
 """Smaller initializers stay in the model file: shapes and axes are read while parsing."""
-_ALIGNMENT = 4096
-"""Offsets on page borders let hosts map the file instead of reading it."""
+_PAGE = 4096
+"""Offsets on page borders let hosts map large weights instead of reading them."""
+_MAPPED_BYTES = 1 << 16
+_CACHE_LINE = 64
+"""Where smaller ones begin: on pages of their own the many biases of a small model would be mostly padding."""
 
 
 def share_weights(
@@ -59,8 +62,8 @@ def share_weights(
 
 def _append(file: BinaryIO, tensor: ir.TensorProtocol) -> tuple[int, int]:
     """Offset and length of the tensor's bytes, little-endian as ONNX wants them."""
-    file.write(b"\0" * (-file.tell() % _ALIGNMENT))
-    offset = file.tell()
     data = tensor.tobytes()
+    file.write(b"\0" * (-file.tell() % (_PAGE if len(data) >= _MAPPED_BYTES else _CACHE_LINE)))
+    offset = file.tell()
     file.write(data)
     return offset, len(data)

@@ -82,6 +82,7 @@ def test_a_pair_is_checked_again(pair: Path) -> None:
     assert "give it with --against ENCODER --against DECODER" in output
 
 
+@pytest.mark.broad
 def test_a_configuration_alone(random: Path) -> None:
     with s2t_runtime.load(random / "bundle", threads=1) as model:
         found = model.generate(np.zeros(4000, np.float32), sampling_rate=16000, max_new_tokens=6)
@@ -95,5 +96,6 @@ def test_a_configuration_alone(random: Path) -> None:
     assert manifest.provenance["parity"] == "passed"
 
 
+@pytest.mark.broad
 def test_a_configuration_alone_is_checked_again(random: Path) -> None:
     assert check(random / "bundle", random / "geometry")[0] == 0

@@ -231,5 +231,6 @@ def test_a_good_file_is_what_the_manifest_gets(
     checkpoint, clock = load_checkpoint(files), pipeline.StageClock(lambda _: None)
     options = ExportOptions(output=tmp_path / "bundle", languages=path)
     (tmp_path / "out").mkdir()
-    findings = pipeline._write_files(checkpoint, options, GenerationOptions(), tmp_path / "out", clock)
+    audio = pipeline._audio(checkpoint, options)
+    findings = pipeline._write_files(checkpoint, options, GenerationOptions(), audio, tmp_path / "out", clock)
     assert findings.languages == {"cymraeg": checkpoint.tokenizer.convert_tokens_to_ids("cy_XX")}

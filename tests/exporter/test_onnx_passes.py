@@ -145,10 +145,16 @@ def test_bytes_alike_but_for_shape_or_dtype_are_not_mixed_up(tmp_path: Path) -> 
         assert (got.shape, got.dtype) == (shape, np.dtype(dtype))
 
 
-def test_weights_start_on_page_borders(tmp_path: Path) -> None:
-    model = model_of({f"w{seed}": matrix(seed) for seed in range(4)})
+def test_large_weights_start_on_page_borders_and_small_ones_on_cache_lines(tmp_path: Path) -> None:
+    large = np.arange(1 << 14, dtype=np.float32)
+    weights = {"w0": matrix(0), "w1": matrix(1), "large": large, "w2": matrix(2), "other": large + 1}
+    weights["short"] = np.arange(65, dtype=np.float32)
+    model = model_of({**weights, "last": matrix(3)})
     share_weights([model], tmp_path, "weights.data")
-    assert [offset for offset, _ in stored(model).values()] == [0, 4096, 8192, 12_288]
+    after = 4096 + (1 << 16) + 4096 + (1 << 16)
+    assert [offset for offset, _ in stored(model).values()] == [
+        0, 512, 4096, 4096 + (1 << 16), 4096 + (1 << 16) + 4096, after, after + 320
+    ]  # fmt: skip
 
 
 def test_small_tensors_stay_in_the_model(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from transformers import GenerationConfig
 from exporter.eager_reference import EagerHypotheses
 from exporter.parity import allowance_for
 from exporter.parity_generate import (
+    EXACT,
     LOG_MEL_SCORE_TOLERANCE,
     SCORE_TOLERANCE,
     TIE_MARGIN,
@@ -77,6 +78,7 @@ def compare(
     got: Mapping[tuple[int, ...], float],
     wanted: Mapping[tuple[int, ...], float],
     log_probs: Mapping[tuple[int, ...], float] | None = None,
+    allowance: Allowance = EXACT,
     **options: Any,
 ) -> GenerateRow:
     """The row of a decoding that gave one n-best list (tokens -> score) where eager gave another."""
@@ -86,7 +88,7 @@ def compare(
     )
     utterances = [Utterance("probe", np.zeros(400, np.float32))]
     asked = {"num_beams": 2, **options}
-    alone, batched = compare_decodings(reference, model, utterances, [asked])
+    alone, batched = compare_decodings(reference, model, utterances, [asked], allowance)
     assert (alone.options, batched.options) == (asked, {**asked, "batch": 1})
     assert alone.same_tokens == batched.same_tokens
     return alone
@@ -147,6 +149,23 @@ def test_eagers_own_indecision_is_a_tie(margin: float, tie: bool) -> None:
         {(2, 5): -1.0, (2, 6): -1.0 - margin * TIE_MARGIN},
     )
     assert (row.same_tokens, row.tie, row.passed) == (False, tie, tie)
+
+
+@pytest.mark.parametrize(("margin", "tie"), [(0.9, True), (1.1, False)])
+def test_a_lower_precision_may_choose_what_eager_holds_nearly_as_good(margin: float, tie: bool) -> None:
+    row = compare(
+        {(2, 5, 2): -1.05},
+        {(2, 6, 2): -1.0},
+        {(2, 5, 2): -3.0 - 3 * 0.1 * margin, (2, 6, 2): -3.0},
+        Allowance(score=0.1, margin_per_token=0.1),
+    )
+    assert (row.same_tokens, row.tie, row.passed) == (False, tie, tie)
+
+
+def test_scores_of_a_lower_precision_have_their_own_tolerance() -> None:
+    allowance = Allowance(score=0.1, margin_per_token=0.1)
+    assert compare({(2, 5): -0.59}, {(2, 5): -0.5}, allowance=allowance).passed
+    assert not compare({(2, 5): -0.61}, {(2, 5): -0.5}, allowance=allowance).passed
 
 
 def test_one_tie_does_not_excuse_another_difference() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import pytest
 from exporter.parity_differences import GraphRow
 from exporter.parity_generate import GenerateRow
 from exporter.parity_report import ParityReport, records_json, render_markdown
+from s2t_runtime.manifest import PrecisionErrors
 
 NAN, INF = float("nan"), float("inf")
 
@@ -26,6 +28,16 @@ def report(
     graphs: Sequence[GraphRow] = (graph_row(),), decodings: Sequence[GenerateRow] = (decoding(),)
 ) -> ParityReport:
     return ParityReport("fp32", "cpu", {"torch": "2.13.0", "export-s2t": None}, graphs, decodings)
+
+
+BUDGET = PrecisionErrors(log_prob_difference=0.1, token_agreement=0.95)
+
+
+def half_report(
+    difference: float = 0.02, agreement: float = 0.98, decodings: Sequence[GenerateRow] = (decoding(),)
+) -> ParityReport:
+    steps = PrecisionErrors(difference, agreement)
+    return dataclasses.replace(report(decodings=decodings), precision="fp16", steps=steps, budget=BUDGET)
 
 
 TIE = decoding(same=False, tie=True)
@@ -49,6 +61,42 @@ TIE = decoding(same=False, tie=True)
 )
 def test_what_passes(given: ParityReport, passed: bool) -> None:
     assert given.passed == passed
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (half_report(), True),
+        (half_report(difference=0.1, agreement=0.95), True),
+        (half_report(difference=0.11), False),
+        (half_report(difference=NAN), False),
+        (half_report(difference=INF), False),
+        (half_report(agreement=0.94), False),
+        (half_report(decodings=[TIE] * 9), True),
+        (half_report(decodings=[decoding(same=False)]), False),
+        (dataclasses.replace(half_report(), steps=None), False),
+    ],
+)
+def test_what_passes_within_a_budget(given: ParityReport, passed: bool) -> None:
+    assert given.passed == passed
+
+
+def test_a_broken_budget_is_a_failure_and_on_the_page() -> None:
+    given = half_report(difference=0.25, agreement=0.5)
+    figures = (
+        "largest difference of a log-probability 0.25 (allowed 0.1), token agreement 50.0% (at least 95.0%)"
+    )
+    assert given.failures() == [f"beyond the budget along eager's tokens: {figures}"]
+    assert dataclasses.replace(given, steps=None).failures() == ["no steps were compared"]
+    assert given.spelt_steps == figures
+    assert report().spelt_steps == ""
+    page = render_markdown(json.loads(records_json([given])))
+    assert "## fp16: FAILED" in page
+    assert f"Step by step along eager's own tokens: {figures}." in page
+    assert "ties (within the budget by eager's own scores)" in page
+    assert "Step by step" not in render_markdown([report().record()])
+    broken = half_report(difference=INF)
+    assert "log-probability inf (allowed 0.1)" in render_markdown(json.loads(records_json([broken])))
 
 
 def test_each_failure_is_one_sentence() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -142,3 +143,11 @@ def test_every_field_of_the_provenance_is_documented(origin: Origin) -> None:
     checkpoint: Any = SimpleNamespace(origin=origin)
     recorded = _provenance(checkpoint, ExportOptions(output=Path("bundle")), "passed")
     assert set(recorded) == documented("provenance")
+
+
+def test_of_recordings_the_provenance_keeps_the_names() -> None:
+    checkpoint: Any = SimpleNamespace(origin=CHECKPOINT)
+    options = ExportOptions(output=Path("bundle"), audio=(Path("some/where/a.wav"), Path("b.wav")))
+    recorded = _provenance(checkpoint, options, "passed")
+    assert recorded["options"]["audio"] == ["a.wav", "b.wav"]
+    assert "where" not in json.dumps(recorded)

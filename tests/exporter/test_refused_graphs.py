@@ -123,4 +123,4 @@ def test_too_many_ties_write_no_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path
     )
     bundle: Any = SimpleNamespace(root=tmp_path)
     with pytest.raises(ParityError, match=f"^{re.escape(message)}$"):
-        pipeline._prove(SimpleNamespace(), ExportOptions(output=tmp_path / "bundle"), bundle)  # type: ignore[arg-type]
+        pipeline._prove(SimpleNamespace(), ExportOptions(output=tmp_path / "bundle"), bundle, [])  # type: ignore[arg-type]

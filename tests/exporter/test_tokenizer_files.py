@@ -248,6 +248,7 @@ def test_a_tokenizer_that_decodes_in_python_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.broad
 def test_the_size_of_mbart_50_takes_seconds(tmp_path: Path) -> None:
     pieces = [(f"▁{place:x}" if place % 3 else f"{place:x}", -place / 1e6) for place in range(249_998)]
     tokenizer = MBart50Tokenizer(vocab=[("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), *pieces[1:]])

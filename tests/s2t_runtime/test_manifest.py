@@ -13,13 +13,16 @@ from s2t_runtime.errors import BundleError
 from s2t_runtime.manifest import (
     FORMAT_VERSION,
     AudioInfo,
+    BlockPrecision,
     DecoderInfo,
     Detokenizer,
     FileInfo,
     GraphInfo,
     Manifest,
     ModelInfo,
+    PrecisionErrors,
     PrecisionInfo,
+    PrecisionPolicy,
     TensorInfo,
 )
 
@@ -77,6 +80,29 @@ GOLDEN = """\
         "path": "fp32/decoder_with_past.onnx",
         "inputs": [],
         "outputs": []
+      },
+      "policy": {
+        "base": "float16",
+        "blocks": {
+          "encoder.layers.1 (residual)": {
+            "precision": "float32",
+            "reason": "its values reach 1e+05",
+            "extra_bytes": 0
+          },
+          "norms": {
+            "precision": "float32",
+            "reason": "sums of squares",
+            "extra_bytes": 320
+          }
+        },
+        "budget": {
+          "log_prob_difference": 0.1,
+          "token_agreement": 0.95
+        },
+        "measured": {
+          "log_prob_difference": 0.0125,
+          "token_agreement": 1.0
+        }
       }
     }
   },
@@ -178,6 +204,15 @@ def small_manifest() -> Manifest:
         encoder=GraphInfo("fp32/encoder.onnx", (audio,), ()),
         decoder_first_step=GraphInfo("fp32/decoder_first_step.onnx", (), (logits,)),
         decoder_with_past=GraphInfo("fp32/decoder_with_past.onnx", (), ()),
+        policy=PrecisionPolicy(
+            "float16",
+            {
+                "norms": BlockPrecision("float32", "sums of squares", 320),
+                "encoder.layers.1 (residual)": BlockPrecision("float32", "its values reach 1e+05", 0),
+            },
+            budget=PrecisionErrors(0.1, 0.95),
+            measured=PrecisionErrors(0.0125, 1.0),
+        ),
     )
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -252,8 +287,26 @@ def test_fields_with_a_default_may_be_missing() -> None:
     changed = document()
     changed["detokenizer"] = {"kind": "byte_level"}
     assert Manifest.from_json(json.dumps(changed)).detokenizer == Detokenizer("byte_level")
+    del changed["graphs"]["fp32"]["policy"]
+    assert Manifest.from_json(json.dumps(changed)).graphs["fp32"].policy is None
     changed["detokenizer"] = None
     assert Manifest.from_json(json.dumps(changed)).detokenizer is None
+
+
+def test_numbers_may_be_written_without_a_fraction() -> None:
+    changed = document()
+    changed["graphs"]["fp32"]["policy"]["measured"] = {"log_prob_difference": 0, "token_agreement": 1}
+    policy = Manifest.from_json(json.dumps(changed)).graphs["fp32"].policy
+    assert policy is not None
+    assert policy.measured == PrecisionErrors(0.0, 1.0)
+    assert policy.fp32_blocks == {
+        "encoder.layers.1 (residual)": "its values reach 1e+05",
+        "norms": "sums of squares",
+    }
+    for wrong in ("0.1", True, None):
+        changed["graphs"]["fp32"]["policy"]["measured"]["token_agreement"] = wrong
+        path = "graphs.fp32.policy.measured.token_agreement"
+        assert f"{path} is {json.dumps(wrong)}, wanted a number" in refusal(changed)
 
 
 def test_a_newer_version_is_refused_before_anything_else() -> None:

@@ -1,0 +1,73 @@
+"""A bundle's log-probabilities against eager's, step by step along the same tokens, audio to candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from exporter.eager_reference import EagerReference
+from exporter.onnx_session import Array
+from exporter.parity_generate import Utterance
+from s2t_runtime.manifest import PrecisionErrors
+from s2t_runtime.session_onnxruntime import OnnxSession
+
+_STEPS = 20
+_BEST = 8
+"""Tokens per step whose log-probabilities are compared: those that a search could choose."""
+
+
+def compare_steps(
+    reference: EagerReference,
+    session: OnnxSession,
+    utterances: Sequence[Utterance],
+    prompt: Sequence[int],
+    max_positions: int | None,
+) -> PrecisionErrors:
+    """Decode greedily in eager, feed the same tokens to the bundle and compare every step.
+
+    A search would hide how near the log-probabilities are: once one token differs, all later ones may.
+
+    Args:
+        reference: the checkpoint.
+        session: of the precision to judge.
+        utterances: audio, each decoded alone.
+        prompt: token ids that decoding begins with.
+        max_positions: tokens that the decoder takes at most, prompt included; None: any number.
+    """
+    count = _STEPS if max_positions is None else min(_STEPS, max_positions - len(prompt))
+    worst, agreed, steps = 0.0, 0, 0
+    for utterance in utterances:
+        tokens, wanted = _eager_steps(reference, utterance, prompt, count)
+        got = _session_steps(session, utterance, tokens)
+        best = np.argsort(-wanted, axis=-1)[:, :_BEST]
+        differences = np.take_along_axis(got - wanted, best, -1)
+        worst = max(worst, float(np.abs(np.where(np.isfinite(differences), differences, np.inf)).max()))
+        agreed += int((got.argmax(-1) == wanted.argmax(-1)).sum())
+        steps += len(wanted)
+    return PrecisionErrors(worst, agreed / steps)
+
+
+def _eager_steps(
+    reference: EagerReference, utterance: Utterance, prompt: Sequence[int], count: int
+) -> tuple[list[list[int]], Array]:
+    """The tokens fed in each step, and float32 log-probabilities [steps, vocab]."""
+    encoding, cache = reference.encode([utterance.samples]), reference.new_cache()
+    tokens, rows = [list(prompt)], []
+    for _ in range(count):
+        logits = reference.decode(torch.tensor([tokens[-1]]), encoding, cache)
+        rows.append(torch.log_softmax(logits[0], -1))
+        tokens.append([int(rows[-1].argmax())])
+    return tokens[:count], torch.stack(rows).numpy()
+
+
+def _session_steps(session: OnnxSession, utterance: Utterance, tokens: Sequence[Sequence[int]]) -> Array:
+    audio = utterance.samples[None]
+    state = session.start(session.encode(audio, np.array([audio.shape[1]], dtype=np.int64)))
+    row, scored = np.zeros((1, 1), dtype=np.int64), []
+    for fed in tokens:
+        result = state(np.array([[fed]], dtype=np.int64), row, 1, with_logits=True)
+        assert result.logits is not None  # noqa: S101 - they were asked for
+        scored.append(torch.log_softmax(torch.from_numpy(result.logits[0, 0]), -1).numpy())
+    return np.stack(scored)

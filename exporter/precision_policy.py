@@ -1,0 +1,246 @@
+"""Finds which blocks of a model must not compute in float16, and records each with its reason and its cost.
+
+Half arithmetic is run over hard audio. The search stops at the first value that float16 cannot hold, in the
+order of computation, gives the block to blame float32, and begins again. Once everything is finite it widens
+further, the most harmful part of the model first, until log-probabilities and tokens are near enough to
+float32's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import nn
+
+from exporter.checkpoint import Checkpoint
+from exporter.errors import PrecisionError
+from exporter.half_check import Fault, HalfCheck, Trial
+from exporter.hard_audio import hard_audio, recorded
+from exporter.parity_generate import Utterance
+from graphs.precision import LARGEST_HALF, BlockPlan
+from s2t_runtime.manifest import BlockPrecision, PrecisionErrors, PrecisionPolicy
+
+BUDGETS = {"fp16": PrecisionErrors(log_prob_difference=0.1, token_agreement=0.95)}
+"""What a precision may change, at most."""
+OWN = " (residual)"
+"""Behind the name of a module: what it computes itself, which in a layer is the residual stream."""
+_FIXED = {
+    "features": "normalisation of the samples and log-mel spectra need float32's digits",
+    "softmax": "sums over many frames",
+    "scores": "logits, log-probabilities and candidates are float32 in every graph",
+}
+_NORMS = "norms"
+_NORMS_REASON = "sums of squares leave float16's range, and lose digits before that"
+FIXED_BLOCKS = frozenset({*_FIXED, _NORMS})
+"""Parts that compute in float32 in every graph."""
+
+
+class Check(Protocol):
+    """What the search needs of HalfCheck."""
+
+    plan: BlockPlan
+    """Every block in float16."""
+    norms: frozenset[str]
+    """Blocks that compute in float32 in any plan."""
+    peaks: Mapping[str, float]
+    """Block -> the largest magnitude that it returns in float32."""
+
+    def trial(self, plan: BlockPlan) -> Trial:
+        """Run the model under a plan."""
+
+    def harm(self, plan: BlockPlan) -> float:
+        """Largest log-probability difference under a plan, on the hardest case alone."""
+
+    def parameters(self) -> Mapping[str, Sequence[nn.Parameter]]:
+        """Block -> its own parameters."""
+
+
+@dataclass(frozen=True)
+class FoundPolicy:
+    """What the search came to: for the trace, and for the manifest."""
+
+    plan: BlockPlan
+    record: PrecisionPolicy
+
+
+def policy_for(
+    checkpoint: Checkpoint,
+    precision: str,
+    *,
+    min_samples: int,
+    max_samples: int,
+    prompt: Sequence[int],
+    max_positions: int | None,
+    recordings: Sequence[Utterance] = (),
+) -> FoundPolicy:
+    """Search the policy of a checkpoint.
+
+    Args:
+        checkpoint: stays as it is.
+        precision: one of BUDGETS.
+        min_samples: shortest audio.
+        max_samples: longest audio.
+        prompt: token ids that decoding begins with.
+        max_positions: of the decoder; None: any number.
+        recordings: real audio to try besides the built-in cases.
+
+    Raises:
+        PrecisionError: no choice of blocks keeps the model finite and within the budget.
+    """
+    parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+    cases = hard_audio(
+        checkpoint.features.sampling_rate,
+        min_samples=min_samples,
+        max_samples=max_samples,
+        parameters=parameters,
+    )
+    check = HalfCheck(checkpoint, (*cases, *recorded(recordings)), prompt=prompt, max_positions=max_positions)
+    return search_policy(check, BUDGETS[precision])
+
+
+def search_policy(check: Check, budget: PrecisionErrors) -> FoundPolicy:
+    """Widen the float32 set block by block until the model is finite and within ``budget``.
+
+    Raises:
+        PrecisionError: it never is.
+    """
+    search = _Search(check, check.plan)
+    remaining: list[_Part] | None = None
+    while True:
+        trial = check.trial(search.plan)
+        if trial.fault is not None:
+            search.give_way(trial.fault)
+            continue
+        errors = trial.errors
+        assert errors is not None  # noqa: S101 - a trial has either
+        if within(errors, budget):
+            return FoundPolicy(search.plan, search.record(budget, errors))
+        if remaining is None:
+            remaining = search.by_harm()
+        if not remaining:
+            raise PrecisionError(
+                f"float16 does not keep its budget with any choice of blocks: largest log-probability difference "
+                f"{errors.log_prob_difference:.2g} (allowed {budget.log_prob_difference:.2g}), token agreement "
+                f"{errors.token_agreement:.1%} (at least {budget.token_agreement:.1%}); export --precision fp32"
+            )
+        search.widen(remaining.pop(0))
+
+
+def within(errors: PrecisionErrors, budget: PrecisionErrors) -> bool:
+    """Whether both figures hold; NaN never does."""
+    return (
+        errors.log_prob_difference <= budget.log_prob_difference
+        and errors.token_agreement >= budget.token_agreement
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A layer, or a module outside of layers."""
+
+    blocks: tuple[str, ...]
+    harm: float
+    """Largest log-probability difference with these blocks alone in float16."""
+
+
+@dataclass
+class _Search:
+    check: Check
+    plan: BlockPlan
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Block -> why it computes in float32."""
+
+    def give_way(self, fault: Fault) -> None:
+        """Give the block to blame float32, or let a result that does not fit leave it as float32."""
+        block, peak = fault.block, self.check.peaks.get(fault.block, 0.0)
+        full = self.plan.float32 | self.check.norms
+        if fault.at_exit and "." in block and block not in self.plan.unbounded:
+            self.plan = self.plan.widened((), [block])
+            return
+        if fault.at_exit or block in full:
+            raise PrecisionError(
+                f"{block} computes in float32 and still leaves float16's range, which ends at {LARGEST_HALF:.0f} "
+                f"(audio: {fault.case}), so that states or caches cannot hold its results: export --precision fp32"
+            )
+        reason = (
+            f"its values reach {peak:.2g}, float16 ends at {LARGEST_HALF:.0f}"
+            if peak > LARGEST_HALF
+            else f"what it computes on the way leaves float16's range, which ends at {LARGEST_HALF:.0f}"
+        )
+        self._add([block], f"{reason} (audio: {fault.case})", [block] if peak > LARGEST_HALF else [])
+
+    def widen(self, part: _Part) -> None:
+        """Give a part float32 for the budget's sake."""
+        self._add(
+            part.blocks,
+            f"alone in float16 it moves a log-probability by {part.harm:.2g}; the budget needs it",
+        )
+
+    def by_harm(self) -> list[_Part]:
+        """The parts that still compute in float16, the most harmful first: each is tried alone in float16."""
+        parts: dict[str, list[str]] = {}
+        for block in self.plan.blocks:
+            if block not in self.plan.float32 | self.check.norms:
+                parts.setdefault(_part_name(block), []).append(block)
+        every = frozenset(self.plan.blocks)
+        tried = []
+        for blocks in parts.values():
+            harm = self.check.harm(self.plan.widened(every).narrowed(blocks))
+            tried.append(_Part(tuple(blocks), harm))
+        return sorted(tried, key=lambda part: -part.harm)
+
+    def record(self, budget: PrecisionErrors, measured: PrecisionErrors) -> PrecisionPolicy:
+        """The policy as the manifest holds it."""
+        own = self.check.parameters()
+        blocks = {name: BlockPrecision("float32", reason, 0) for name, reason in _FIXED.items()}
+        blocks[_NORMS] = BlockPrecision(
+            "float32", _NORMS_REASON, _extra_bytes(own, self.check.norms & frozenset(self.plan.blocks))
+        )
+        for name, members in self._named().items():
+            wide = [member for member in members if member in self.plan.float32]
+            reason = next(self.reasons[member] for member in wide if member in self.reasons)
+            blocks[name] = BlockPrecision("float32", reason, _extra_bytes(own, wide))
+        return PrecisionPolicy("float16", blocks, budget, measured)
+
+    def _add(self, blocks: Iterable[str], reason: str, unbounded: Iterable[str] = ()) -> None:
+        chosen = list(blocks)
+        self.reasons |= dict.fromkeys(chosen, reason)
+        self.plan = self.plan.widened(chosen, unbounded)
+        # A module of which every part computes in float32 is left in float32 as a whole.
+        for block in reversed(self.plan.blocks):
+            inside = [other for other in self.plan.blocks if other.startswith(f"{block}.")]
+            full = self.plan.float32 | self.check.norms
+            if full.issuperset(inside) and self.plan.float32.intersection(inside):
+                self.plan = self.plan.widened([block])
+
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        """Name -> blocks: whole modules by the outermost name that says it, others by what they do themselves."""
+        full, named = self.plan.float32 | self.check.norms, dict[str, tuple[str, ...]]()
+        for block in self.plan.blocks:
+            if block not in self.plan.float32 or any(block in members for members in named.values()):
+                continue
+            whole, name = self._members(block), block
+            if not full.issuperset(whole):
+                named[f"{block}{OWN}"] = (block,)
+                continue
+            while "." in name and full.issuperset(self._members(name.rpartition(".")[0])):
+                name = name.rpartition(".")[0]
+            named[name] = self._members(name)
+        return named
+
+    def _members(self, name: str) -> tuple[str, ...]:
+        return tuple(block for block in self.plan.blocks if block == name or block.startswith(f"{name}."))
+
+
+def _part_name(block: str) -> str:
+    """The layer that a block belongs to, or the block itself where it is in none."""
+    layer = re.match(r".*?\.\d+(?=\.|$)", block)
+    return block if layer is None else layer[0]
+
+
+def _extra_bytes(own: Mapping[str, Sequence[nn.Parameter]], blocks: Iterable[str]) -> int:
+    held = {id(parameter): parameter for block in blocks for parameter in own.get(block, ())}
+    return sum(2 * parameter.numel() for parameter in held.values())
