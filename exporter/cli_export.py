@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from exporter.cli_engines import ENGINE_FLAGS, engine_build_options, show_engines, take_engine_fields
 from exporter.cli_source import source_options, take_source
 from exporter.console import (
     StageLines,
@@ -17,13 +18,16 @@ from exporter.console import (
     require_export_extra,
     user_errors,
 )
+from exporter.engine_options import DEFAULT_PRECISION, EngineOptions
 from exporter.options import DEFAULT_MAX_AUDIO_S, PRECISIONS, ExportOptions
 from exporter.sources import Source
+from s2t_runtime.engine_record import FLAVOURS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from exporter.pipeline import ExportResult
+    from s2t_runtime.manifest import Manifest
 
 COMMAND = "export-s2t"
 
@@ -59,6 +63,13 @@ COMMAND = "export-s2t"
     metavar="FILE.json",
     help="Target languages, as {code: token id or token text}  [default: the checkpoint's own]",
 )
+@click.option(
+    "--audio",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Recording to check with, besides the built-in probes: for parity, and for what fp16 cannot hold; repeatable.",
+)
 @click.option("--check/--no-check", default=True, show_default=True, help="Compare with eager PyTorch.")
 @click.option(
     "--ignore-generation-option",
@@ -68,6 +79,12 @@ COMMAND = "export-s2t"
     metavar="NAME",
     help="Leave out a generation option that is not supported.",
 )
+@click.option(
+    "--engines",
+    type=click.Choice(FLAVOURS),
+    help="Build TensorRT engines as the last stage, as compile-s2t does; fp16 where it is written.",
+)
+@engine_build_options
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
 def main(**arguments: object) -> None:
@@ -81,7 +98,8 @@ def main(**arguments: object) -> None:
     source = take_source(arguments)
     require_export_extra(COMMAND)
     with user_errors(COMMAND):
-        run(source, _options(source, arguments), quiet=quiet)
+        engines = _engine_options(arguments)
+        run(source, _options(source, arguments), quiet=quiet, engines=engines)
 
 
 def _options(source: Source, arguments: dict[str, object]) -> ExportOptions:
@@ -92,11 +110,36 @@ def _options(source: Source, arguments: dict[str, object]) -> ExportOptions:
     return ExportOptions(output=output, **given)  # type: ignore[arg-type]  # click has typed each
 
 
-def run(source: Source, options: ExportOptions, *, quiet: bool = False) -> None:
-    """Export and print what was made.
+def _engine_options(arguments: dict[str, object]) -> EngineOptions | None:
+    """What to build after the export; None: no engines.
 
     Raises:
-        S2TError: the export failed; nothing was left behind.
+        click.UsageError: an option of the build without --engines.
+        ExportError: such an option is out of range.
+    """
+    flavour = arguments.pop("engines")
+    given = [flag for name, flag in ENGINE_FLAGS.items() if arguments[name] not in (None, ())]
+    if flavour is None and given:
+        raise click.UsageError(f"only with --engines FLAVOUR: {', '.join(given)}")
+    fields = take_engine_fields(arguments)
+    if flavour is None:
+        return None
+    typed = click.get_current_context().get_parameter_source("max_audio_seconds")
+    if typed is not click.core.ParameterSource.DEFAULT and not fields["spans"]:
+        fields["max_audio_s"] = arguments["max_audio_seconds"]
+    precisions = cast("tuple[str, ...]", arguments["precisions"])
+    # Without any the export itself says what is wrong.
+    precision = DEFAULT_PRECISION if DEFAULT_PRECISION in precisions or not precisions else precisions[0]
+    return EngineOptions(flavour=cast("str", flavour), precision=precision, **fields)
+
+
+def run(
+    source: Source, options: ExportOptions, *, quiet: bool = False, engines: EngineOptions | None = None
+) -> None:
+    """Export, build engines where asked for, and print what was made.
+
+    Raises:
+        S2TError: the export failed, and nothing was left behind; or the engines did, and the bundle stays.
     """
     from rich.console import Console  # noqa: PLC0415 - --help needs no rich, and no torch either
 
@@ -107,6 +150,10 @@ def run(source: Source, options: ExportOptions, *, quiet: bool = False) -> None:
     quiet_libraries(quiet=quiet)
     for warning in untested_versions():
         click.echo(f"{COMMAND}: warning: {warning}", err=True)
+    if engines is not None:
+        from exporter.engine_process import choose_flavour  # noqa: PLC0415
+
+        choose_flavour(engines.flavour)  # not after minutes of export
     stages = StageLines(console, quiet=quiet)
     try:
         result = export_checkpoint(source, options, on_stage=stages)
@@ -116,6 +163,42 @@ def run(source: Source, options: ExportOptions, *, quiet: bool = False) -> None:
         click.echo(f"{COMMAND}: note: {note}", err=True)
     if not quiet:
         show_result(console, result)
+    if engines is not None:
+        _compile(console, result.bundle, engines, quiet=quiet)
+
+
+def _compile(console: Console, bundle: Path, engines: EngineOptions, *, quiet: bool) -> None:
+    from exporter.engine_build import compile_bundle  # noqa: PLC0415
+    from exporter.errors import EngineError  # noqa: PLC0415
+    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
+    from s2t_runtime.machine import describe_machine  # noqa: PLC0415
+
+    stages = StageLines(console, quiet=quiet)
+    try:
+        made = compile_bundle(open_bundle(bundle), engines, on_stage=stages)
+    except EngineError as error:
+        raise EngineError(
+            f"{error}; the bundle {bundle} is whole, without engines: compile-s2t builds them any time"
+        ) from error
+    finally:
+        stages.finish()
+    if not quiet:
+        show_engines(console, bundle, made, describe_machine())
+
+
+def _precision_lines(manifest: Manifest) -> list[str]:
+    """What had to stay in float32, beyond what always does."""
+    from exporter.precision_policy import FIXED_BLOCKS  # noqa: PLC0415
+
+    lines = []
+    for precision, graphs in manifest.graphs.items():
+        if graphs.policy is None:
+            continue
+        blocks = [(name, block) for name, block in graphs.policy.blocks.items() if name not in FIXED_BLOCKS]
+        count = "1 block" if len(blocks) == 1 else f"{len(blocks) or 'no'} blocks"
+        lines.append(f"{precision}: {count} in float32 besides norms and softmax")
+        lines += [f"  {name}: {block.reason} (+{readable_size(block.extra_bytes)})" for name, block in blocks]
+    return lines
 
 
 def show_result(console: Console, result: ExportResult) -> None:
@@ -132,10 +215,13 @@ def show_result(console: Console, result: ExportResult) -> None:
     for report in result.parity:
         console.print(
             f"parity {report.precision}: {report.identical} of {len(report.decodings)} decodings with identical "
-            f"tokens, {report.ties} ties, largest score difference {report.worst_score_difference:.1e}",
+            f"tokens, {report.ties} ties, largest score difference {report.worst_score_difference:.1e}"
+            + (f"; step by step {report.spelt_steps}" if report.spelt_steps else ""),
             soft_wrap=True,
             highlight=False,
         )
+    for line in _precision_lines(manifest):
+        console.print(line, soft_wrap=True, highlight=False)
     if not result.parity:
         console.print("parity: not checked (--no-check); check-s2t does it any time")
     console.print(f"model: {manifest.model.id}, {manifest.model.parameters:,} parameters", highlight=False)
