@@ -10,37 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from s2t_runtime.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES, Ability, Found, abilities
+
 if TYPE_CHECKING:
     from s2t_runtime.bundle import Bundle
+    from s2t_runtime.engine_limits import EngineSet
     from s2t_runtime.machine import Machine
 
-EXPORT_PACKAGES: Final = (
-    "huggingface_hub",
-    "onnx",
-    "onnx-ir",
-    "onnxscript",
-    "optimum",
-    "safetensors",
-    "sentencepiece",
-    "torch",
-    "transformers",
-)
-"""The export extra of pyproject.toml."""
-_OTHER_PACKAGES: Final = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
-_EXPORT_LINE: Final = 'pip install "export-s2t[export]"'
 _GIB: Final = 2**30
 _MIB: Final = 2**20
 
 Section = tuple[str, tuple[tuple[str, str], ...]]
-
-
-@dataclass(frozen=True)
-class Ability:
-    """Something that this machine can do or not, and why."""
-
-    name: str
-    available: bool
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -52,8 +32,11 @@ class Diagnosis:
     onnxruntime: str | None
     providers: tuple[str, ...]
     packages: Mapping[str, str | None]
+    tensorrt: Mapping[str, str]
+    """Flavour -> its version, or why it cannot be used."""
     abilities: tuple[Ability, ...]
     bundle: Bundle | None
+    engines: tuple[EngineSet, ...]
 
 
 def diagnose(bundle_path: str | None) -> Diagnosis:
@@ -63,20 +46,34 @@ def diagnose(bundle_path: str | None) -> Diagnosis:
         BundleError: the bundle is missing, damaged or newer than this runtime.
     """
     from s2t_runtime.bundle import open_bundle  # noqa: PLC0415 - --help needs none of them
+    from s2t_runtime.engine_choice import find_engines  # noqa: PLC0415
     from s2t_runtime.machine import describe_machine, installed_versions  # noqa: PLC0415
 
     bundle = None if bundle_path is None else open_bundle(bundle_path, verify="full")
     machine = describe_machine()
-    packages = installed_versions((*EXPORT_PACKAGES, *_OTHER_PACKAGES))
+    packages = installed_versions((*EXPORT_PACKAGES, *OTHER_PACKAGES))
     version, providers, problem = _onnxruntime()
-    abilities = (
-        _export_ability(packages),
-        _cpu_ability(providers, problem),
-        _cuda_ability(machine, providers),
-        Ability("run with TensorRT", available=False, reason="not yet available in this version"),
-    )
+    flavours, missing, cuda_python = _tensorrt()
+    found = Found(machine, packages, providers, problem, flavours, missing, cuda_python)
     own = installed_versions(("export-s2t",))["export-s2t"]
-    return Diagnosis(own, machine, version, providers, packages, abilities, bundle)
+    return Diagnosis(
+        version=own,
+        machine=machine,
+        onnxruntime=version,
+        providers=providers,
+        packages=packages,
+        tensorrt={**flavours, **missing},
+        abilities=abilities(found, bundle_path),
+        bundle=bundle,
+        engines=() if bundle is None else find_engines(bundle),
+    )
+
+
+def _tensorrt() -> tuple[dict[str, str], dict[str, str], str | None]:
+    """Versions of the flavours, why the others are missing, and what is wrong with cuda-python."""
+    from s2t_runtime.session_tensorrt import cuda_python_problem, tensorrt_versions  # noqa: PLC0415
+
+    return (*tensorrt_versions(), cuda_python_problem())
 
 
 def _onnxruntime() -> tuple[str | None, tuple[str, ...], str]:
@@ -94,36 +91,6 @@ def _onnxruntime() -> tuple[str | None, tuple[str, ...], str]:
     return str(description["version"]), names, ""
 
 
-def _export_ability(packages: Mapping[str, str | None]) -> Ability:
-    missing = [name for name in EXPORT_PACKAGES if packages[name] is None]
-    if missing:
-        return Ability(
-            "export", available=False, reason=f"{', '.join(missing)} not installed: {_EXPORT_LINE}"
-        )
-    return Ability("export", available=True, reason=f"torch {packages['torch']}, on the CPU")
-
-
-def _cpu_ability(providers: Sequence[str], problem: str) -> Ability:
-    name = "run on the CPU"
-    if "CPUExecutionProvider" in providers:
-        return Ability(name, available=True, reason="CPUExecutionProvider of onnxruntime")
-    return Ability(name, available=False, reason=problem or "this onnxruntime has no CPUExecutionProvider")
-
-
-def _cuda_ability(machine: Machine, providers: Sequence[str]) -> Ability:
-    problems = []
-    if not machine.gpus:
-        problems.append(machine.gpu_problem or "no NVIDIA GPU")
-    if "CUDAExecutionProvider" not in providers:
-        problems.append(
-            "this onnxruntime has no CUDAExecutionProvider: "
-            "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
-        )
-    if problems:
-        return Ability("run with CUDA", available=False, reason="; ".join(problems))
-    return Ability("run with CUDA", available=True, reason=machine.gpus[0].name)
-
-
 def as_json(diagnosis: Diagnosis) -> str:
     """The diagnosis as one JSON object."""
     document = {
@@ -131,10 +98,15 @@ def as_json(diagnosis: Diagnosis) -> str:
         "machine": asdict(diagnosis.machine),
         "onnxruntime": {"version": diagnosis.onnxruntime, "providers": diagnosis.providers},
         "packages": dict(diagnosis.packages),
+        "tensorrt": dict(diagnosis.tensorrt),
         "abilities": [asdict(ability) for ability in diagnosis.abilities],
     }
     if diagnosis.bundle is not None:
         document["bundle"] = _bundle_document(diagnosis.bundle)
+        document["engines"] = [
+            {"folder": engines.folder.name, "precision": engines.precision, "graphs": sorted(engines.records)}
+            for engines in diagnosis.engines
+        ]
     return json.dumps(document, indent=2)
 
 
@@ -157,14 +129,20 @@ def _bundle_document(bundle: Bundle) -> dict[str, object]:
 def sections(diagnosis: Diagnosis) -> tuple[Section, ...]:
     """The diagnosis as headings, each with its lines of name and text."""
     found = [("this machine", _machine_lines(diagnosis.machine)), ("software", _software_lines(diagnosis))]
-    abilities = tuple(
-        (ability.name, f"{'yes' if ability.available else 'no'}: {ability.reason}")
-        for ability in diagnosis.abilities
-    )
-    found.append(("what it can do", abilities))
+    found.append(("what it can do", tuple((one.name, _verdict(one)) for one in diagnosis.abilities)))
     if diagnosis.bundle is not None:
-        found.append((f"bundle {diagnosis.bundle.root}", _bundle_lines(diagnosis.bundle)))
+        lines = (*_bundle_lines(diagnosis.bundle), ("engines", _engine_names(diagnosis.engines)))
+        found.append((f"bundle {diagnosis.bundle.root}", lines))
     return tuple(found)
+
+
+def _verdict(ability: Ability) -> str:
+    command = f": {ability.command}" if ability.command else ""
+    return f"{'yes' if ability.available else 'no'}: {ability.reason}{command}"
+
+
+def _engine_names(engines: Sequence[EngineSet]) -> str:
+    return ", ".join(one.folder.name for one in engines) or "none; compile-s2t builds them"
 
 
 def _machine_lines(machine: Machine) -> tuple[tuple[str, str], ...]:
@@ -185,6 +163,10 @@ def _machine_lines(machine: Machine) -> tuple[tuple[str, str], ...]:
         ("cores", cores),
         ("memory", memory),
         ("GPU", "; ".join(gpus) or f"none: {machine.gpu_problem}"),
+        (
+            "CUDA driver",
+            f"CUDA {machine.cuda or 'unknown'}" if not machine.cuda_problem else machine.cuda_problem,
+        ),
     )
 
 
@@ -197,6 +179,7 @@ def _software_lines(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
         ("export-s2t", diagnosis.version or "not installed, run from its source"),
         ("python", diagnosis.machine.python),
         ("onnxruntime", runtime),
+        *((flavour, what) for flavour, what in diagnosis.tensorrt.items()),
         *((name, version or "not installed") for name, version in diagnosis.packages.items()),
     )
 

@@ -34,6 +34,7 @@ class RunRequest:
     precision: str | None = None
     provider: str = "cpu"
     threads: int | None = None
+    cuda_graphs: bool = False
     batch_size: int = 1
     verify: Literal["fast", "full"] = "fast"
     as_json: bool = False
@@ -51,10 +52,16 @@ def _one_standard_input(_: click.Context, __: click.Parameter, audio: tuple[str,
 @click.argument("audio", nargs=-1, required=True, type=click.Path(), callback=_one_standard_input)
 @decoding_flags
 @click.option("--precision", metavar="NAME", help="One that the bundle holds; left out, its default.")
-@click.option("--provider", metavar="NAME", default="cpu", help="Where to run: cpu or cuda.")
+@click.option(
+    "--provider",
+    metavar="NAME",
+    default="cpu",
+    help="Where to run: cpu, cuda, tensorrt (engines of compile-s2t), tensorrt-ep or nv-tensorrt-rtx (onnxruntime's).",
+)
 @click.option(
     "--threads", type=int, metavar="N", help="Threads of one operator; left out, one per physical core."
 )
+@click.option("--cuda-graphs", is_flag=True, help="With --provider tensorrt: launch kernels as CUDA graphs.")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", default=1, help="Files decoded at once.")
 @click.option("--verify", type=click.Choice(["fast", "full"]), default="fast", help="full: all hashes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
@@ -127,6 +134,7 @@ def _load(request: RunRequest) -> SpeechToText:
         precision=request.precision,
         provider=request.provider,
         threads=request.threads,
+        cuda_graphs=request.cuda_graphs,
         verify=request.verify,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -18,6 +19,8 @@ _GPU_QUERY: Final = (
     "--format=csv,noheader,nounits",
 )
 _GPU_TIMEOUT_S: Final = 20  # a driver that wakes up takes seconds
+_DRIVER_LIBRARY: Final = "libcuda.so.1"
+_NO_DEVICE: Final = 100  # CUDA_ERROR_NO_DEVICE
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,16 @@ class Machine:
     gpus: tuple[Gpu, ...]
     gpu_problem: str | None
     """Why no GPU was found; None where one was."""
+    cuda: str | None = None
+    """The newest CUDA that the driver serves, "13.1"."""
+    cuda_problem: str | None = None
+    """Why CUDA cannot be used by this process; None where it can."""
 
 
 def describe_machine() -> Machine:
     """Look at this machine; takes well under a second unless a GPU driver has to wake up."""
     gpus, problem = _gpus()
+    cuda_problem = cuda_driver_problem()
     return Machine(
         python=platform.python_version(),
         system=_system(),
@@ -64,7 +72,38 @@ def describe_machine() -> Machine:
         memory_bytes=_memory_bytes(),
         gpus=gpus,
         gpu_problem=problem,
+        cuda=_cuda_version() if cuda_problem is None else None,
+        cuda_problem=cuda_problem,
     )
+
+
+def cuda_driver_problem() -> str | None:
+    """Why this process cannot use CUDA, asked of the driver itself; None where it can.
+
+    The driver is what TensorRT and ONNX Runtime will ask, and unlike nvidia-smi it sees what
+    CUDA_VISIBLE_DEVICES leaves.
+    """
+    driver = _cuda_driver()
+    if driver is None:
+        return "no NVIDIA driver found"
+    code = driver.cuInit(0)
+    if code == _NO_DEVICE:
+        return "the NVIDIA driver shows no GPU to this process"
+    return None if code == 0 else f"the NVIDIA driver cannot be used (cuInit failed with CUDA error {code})"
+
+
+def _cuda_driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(_DRIVER_LIBRARY)
+    except OSError:
+        return None
+
+
+def _cuda_version() -> str | None:
+    driver, version = _cuda_driver(), ctypes.c_int()
+    if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        return None
+    return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str | None]:

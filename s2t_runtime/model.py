@@ -15,12 +15,12 @@ from s2t_runtime.bundle import Bundle, open_bundle
 from s2t_runtime.call_options import DecodingOptions
 from s2t_runtime.errors import ClosedError, OptionError
 from s2t_runtime.manifest import Manifest
+from s2t_runtime.open_session import open_session
 from s2t_runtime.options import GenerationOptions
 from s2t_runtime.plan import SearchPlan, plan_search
 from s2t_runtime.results import Hypothesis, Result, TokenEvent
 from s2t_runtime.search import Observer, SearchResult, search
-from s2t_runtime.session import Float32
-from s2t_runtime.session_onnxruntime import Encoded, OnnxSession
+from s2t_runtime.session import Float32, Int64, Request, Session
 from s2t_runtime.text import load_detokenizer
 
 
@@ -31,36 +31,43 @@ def load(
     provider: str = "cpu",
     threads: int | None = None,
     verify: Literal["fast", "full"] = "fast",
+    cuda_graphs: bool = False,
 ) -> SpeechToText:
     """Load a bundle.
 
     Args:
         bundle: its directory; a name on the hub is not downloaded, the error says how to get it.
-        precision: one of those it holds; None takes its default.
-        provider: "cpu" or "cuda".
+        precision: one of those it holds; None takes its default, and with "tensorrt" the precision of the
+            engines where the default has none.
+        provider: where to run, a key of ``s2t_runtime.open_session.PROVIDERS``: "cpu", "cuda", "tensorrt"
+            (engines that compile-s2t built), "tensorrt-ep" or "nv-tensorrt-rtx" (ONNX Runtime's own).
         threads: for one operator; None lets ONNX Runtime count the physical cores.
         verify: "fast" checks every file's size and the SHA-256 of those under 64 MiB, "full" of all.
+        cuda_graphs: with "tensorrt" alone: launch kernels as CUDA graphs. TensorRT-RTX captures them by its
+            own strategy; with full TensorRT a run is captured that repeats the shapes of the one before.
 
     Returns:
         The model; a context manager, safe to share between threads.
 
     Raises:
         BundleError: the bundle is missing, altered, newer than this runtime or malformed.
-        OptionError: an unknown precision or provider.
-        SessionError: ONNX Runtime cannot load the graphs.
+        OptionError: an unknown precision or provider, or an option that it does not have.
+        SessionError: ONNX Runtime or TensorRT cannot load the graphs here.
     """
     opened = open_bundle(bundle, verify=verify)
-    chosen = precision or opened.manifest.default_precision
-    return SpeechToText(opened, OnnxSession(opened, chosen, provider=provider, threads=threads))
+    session = open_session(
+        opened, precision, provider=provider, threads=threads, verify=verify, cuda_graphs=cuda_graphs
+    )
+    return SpeechToText(opened, session)
 
 
 class SpeechToText:
     """A loaded model. ``generate`` may be called from many threads; each call owns its cache."""
 
-    def __init__(self, bundle: Bundle, session: OnnxSession) -> None:
+    def __init__(self, bundle: Bundle, session: Session[Any]) -> None:
         """Wrap an opened bundle; ``load`` is the usual way here."""
         self._bundle = bundle
-        self._session: OnnxSession | None = session
+        self._session: Session[Any] | None = session
         self._detokenize = load_detokenizer(bundle)
         self._defaults = GenerationOptions.from_dict(bundle.manifest.generation)
 
@@ -128,14 +135,15 @@ class SpeechToText:
             ClosedError: the model was closed.
         """
         started_s = time.perf_counter()
-        if self._session is None:
+        session = self._session  # once: another thread may close the model meanwhile
+        if session is None:
             raise ClosedError
         plan = self.plan(**options)
         several = isinstance(audio, list | tuple)
         sources: Sequence[Any] = audio if several else [audio]  # type: ignore[assignment]
         waveforms = [self._read(source, sampling_rate) for source in sources]
         observe = None if on_token is None else self._observer(on_token)
-        results = self._decode(self._session, waveforms, plan, stop, observe, started_s) if waveforms else []
+        results = self._decode(session, waveforms, plan, stop, observe, started_s) if waveforms else []
         return results if several else results[0]
 
     def plan(self, **options: Unpack[DecodingOptions]) -> SearchPlan:
@@ -155,8 +163,10 @@ class SpeechToText:
         )
 
     def close(self) -> None:
-        """Let go of the sessions; calls in progress finish, later ones raise ClosedError."""
-        self._session = None
+        """Let go of the session; calls in progress finish, later ones raise ClosedError."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def __enter__(self) -> Self:
         """Return the model itself."""
@@ -186,19 +196,21 @@ class SpeechToText:
 
     def _decode(
         self,
-        session: OnnxSession,
+        session: Session[Any],
         waveforms: Sequence[Float32],
         plan: SearchPlan,
         stop: Callable[[], bool] | None,
         observe: Observer | None,
         started_s: float,
     ) -> list[Result]:
-        encoding_s = time.perf_counter()
-        encoded = encode_utterances(session, waveforms, padding_safe=self.manifest.audio.padding_safe)
-        encoded_s = time.perf_counter()
-        state = session.start(encoded)
-        most = self.manifest.decoder.max_candidates
-        found = search(state, plan, len(waveforms), max_candidates=most, stop=stop, observe=observe)
+        runs = encoder_runs(waveforms, padding_safe=self.manifest.audio.padding_safe)
+        most = min(session.max_candidates, self.manifest.decoder.max_candidates)
+        with session.decoding(_request(runs, plan)):
+            encoding_s = time.perf_counter()
+            encoded = session.stack([session.encode(audio, lengths) for audio, lengths in runs])
+            encoded_s = time.perf_counter()
+            state = session.start(encoded)
+            found = search(state, plan, len(waveforms), max_candidates=most, stop=stop, observe=observe)
         ended_s = time.perf_counter()
         timings_s = {
             "encoder": encoded_s - encoding_s,
@@ -238,19 +250,27 @@ class SpeechToText:
         return results
 
 
-def encode_utterances(session: OnnxSession, waveforms: Sequence[Float32], *, padding_safe: bool) -> Encoded:
-    """Encode each utterance as if it were alone, and stack them for one decoder batch.
+def encoder_runs(waveforms: Sequence[Float32], *, padding_safe: bool) -> list[tuple[Float32, Int64]]:
+    """What the encoder is run on, so that each utterance is encoded as if it were alone.
 
     Where padding changes an utterance's states, utterances of different lengths are encoded one by one.
+
+    Returns:
+        Audio [batch, samples], zero behind each utterance's end, and lengths [batch], of each run.
     """
     lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
     if padding_safe or len(set(lengths.tolist())) == 1:
         audio = np.zeros((len(waveforms), int(lengths.max())), dtype=np.float32)
         for row, waveform in enumerate(waveforms):
             audio[row, : len(waveform)] = waveform
-        return session.encode(audio, lengths)
-    parts = [
-        session.encode(waveform[None, :], length[None])
-        for waveform, length in zip(waveforms, lengths, strict=True)
-    ]
-    return session.stack(parts)
+        return [(audio, lengths)]
+    return [(waveform[None, :], length[None]) for waveform, length in zip(waveforms, lengths, strict=True)]
+
+
+def _request(runs: Sequence[tuple[Float32, Int64]], plan: SearchPlan) -> Request:
+    return Request(
+        encoder_batches=tuple((len(audio), audio.shape[1]) for audio, _ in runs),
+        beams=max(plan.num_beams, plan.num_return_sequences),  # sampling draws sequences without beams
+        prompt=len(plan.prompt),
+        max_length=plan.max_length,
+    )

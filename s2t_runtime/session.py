@@ -1,19 +1,23 @@
-"""What the search needs of a session: a step function, and nothing else.
+"""What a model needs of a session, and what the search needs of it: a step function, and nothing else.
 
 The search (``beam_search``, ``greedy``) sees ``step(...) -> Candidates`` only, so it is tested on
-scripted step functions with no model; ``session_onnxruntime`` implements it over real graphs.
+scripted step functions with no model. ``session_onnxruntime`` implements a session over ONNX graphs,
+``engine_session`` over TensorRT engines.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+EncodedT = TypeVar("EncodedT")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,28 @@ class Candidates:
     log_probs: Float32
     ids: Int64
     logits: Float32 | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """How much one call will ask of a session, known before anything is computed.
+
+    Attributes:
+        encoder_batches: (utterances, samples) of each run of the encoder.
+        beams: sequences decoded per utterance, at least 1.
+        prompt: tokens fed in the first step.
+        max_length: tokens of a sequence at most, prompt included.
+    """
+
+    encoder_batches: tuple[tuple[int, int], ...]
+    beams: int
+    prompt: int
+    max_length: int
+
+    @property
+    def batch(self) -> int:
+        """Utterances of the decoder's batch."""
+        return sum(utterances for utterances, _ in self.encoder_batches)
 
 
 class StepFunction(Protocol):
@@ -48,3 +74,38 @@ class StepFunction(Protocol):
             candidates: how many candidates per beam to return, at least 1.
             with_logits: also return the raw logits of the whole vocabulary.
         """
+
+
+class TimedStep(StepFunction, Protocol):
+    """A step function that keeps the time."""
+
+    @property
+    def step_times_s(self) -> Sequence[float]:
+        """Seconds that each step took, in order."""
+
+
+class Session(Protocol[EncodedT]):
+    """A loaded encoder and decoder. ``EncodedT`` is whatever it keeps of encoded utterances."""
+
+    @property
+    def max_candidates(self) -> int:
+        """Most candidates per beam that a step can return."""
+
+    def decoding(self, request: Request, /) -> AbstractContextManager[None]:
+        """Hold what one call needs; ``encode``, ``stack``, ``start`` and the steps happen inside.
+
+        Raises:
+            OptionError, AudioError: the session cannot serve a call of this size.
+        """
+
+    def encode(self, audio: Float32, lengths: Int64) -> EncodedT:
+        """Encode audio [batch, samples], zero behind each utterance's end; lengths [batch]."""
+
+    def stack(self, parts: Sequence[EncodedT]) -> EncodedT:
+        """Join encoded utterances into one decoder batch, padded to the longest."""
+
+    def start(self, encoded: EncodedT) -> TimedStep:
+        """Begin to decode these utterances."""
+
+    def close(self) -> None:
+        """Let go of everything, once no call is in progress."""

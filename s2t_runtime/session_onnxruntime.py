@@ -8,35 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from s2t_runtime.bundle import Bundle
-from s2t_runtime.errors import OptionError, SessionError
+from s2t_runtime.errors import SessionError
+from s2t_runtime.graph_loader import GraphLoader, mapped_errors
 from s2t_runtime.manifest import DecoderInfo, PrecisionInfo
-from s2t_runtime.session import Candidates, Float32, Int64
+from s2t_runtime.profile_limits import ENCODER, WITH_PAST
+from s2t_runtime.session import Candidates, Float32, Int64, Request
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _NUMPY_TYPES = {"float32": np.float32, "float16": np.float16}
 
 
 def runtime_description() -> dict[str, object]:
     """Version of onnxruntime and the execution providers of its build."""
     return {"version": ort.__version__, "providers": list(ort.get_available_providers())}
-
-
-@contextlib.contextmanager
-def _mapped_errors(doing: str) -> Iterator[None]:
-    """Turn onnxruntime's exceptions, which share no base class of their own, into SessionError."""
-    try:
-        yield
-    except Exception as error:
-        raise SessionError(f"ONNX Runtime failed while {doing}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -70,7 +62,7 @@ class OnnxSession:
         Args:
             bundle: an opened bundle.
             precision: one that the bundle holds.
-            provider: "cpu" or "cuda".
+            provider: a key of ``EXECUTION_PROVIDERS``.
             threads: of ONNX Runtime's pool for one operator; None lets it count the physical cores.
 
         Raises:
@@ -78,14 +70,10 @@ class OnnxSession:
             SessionError: this onnxruntime cannot use the provider, or a graph cannot be loaded.
         """
         graphs: PrecisionInfo = bundle.precision(precision)
-        name = _provider_name(provider)
-        self.device = "cuda" if provider == "cuda" else "cpu"
-        options = _session_options(threads)
-        loaded = {
-            graph: _load(bundle.graph_path(precision, graph), name, options)
-            for graph in larger_first(bundle, precision)
-        }
-        self._encoder, self._decoder = loaded["encoder"], loaded["decoder_with_past"]
+        loader = GraphLoader(ort, provider, bundle, precision, threads)
+        self.device, self._limits = loader.device, loader.limits
+        loaded = {graph: loader.load(graph) for graph in larger_first(bundle, precision)}
+        self._encoder, self._decoder = loaded[ENCODER], loaded[WITH_PAST]
         self._cross_names = [
             tensor.name for tensor in graphs.encoder.outputs if tensor.name.startswith("cross_")
         ]
@@ -93,6 +81,24 @@ class OnnxSession:
         past = [tensor for tensor in graphs.decoder_with_past.inputs if tensor.name.startswith("past_")]
         self._past_names = [tensor.name for tensor in past]
         self._past_type = _NUMPY_TYPES[past[0].dtype]
+
+    @property
+    def max_candidates(self) -> int:
+        """Most candidates per beam: what the graph allows."""
+        return self._decoder_info.max_candidates
+
+    def decoding(self, request: Request) -> AbstractContextManager[None]:
+        """Nothing to hold, since every call has its own memory.
+
+        Raises:
+            AudioError, OptionError: the request is outside the profile of a TensorRT provider.
+        """
+        if self._limits is not None:
+            self._limits.check(request)
+        return contextlib.nullcontext()
+
+    def close(self) -> None:
+        """Nothing to do: ONNX Runtime frees its memory with the last call that uses it."""
 
     def encode(self, audio: Float32, lengths: Int64) -> Encoded:
         """Run the encoder graph.
@@ -104,7 +110,7 @@ class OnnxSession:
         Raises:
             SessionError: ONNX Runtime refused or failed.
         """
-        with _mapped_errors(f"encoding {audio.shape[0]} x {audio.shape[1]} samples"):
+        with mapped_errors(f"encoding {audio.shape[0]} x {audio.shape[1]} samples"):
             binding = self._encoder.io_binding()
             # Named, so that the arrays live until the run is over: the binding looks at their memory.
             samples = np.ascontiguousarray(audio, dtype=np.float32)
@@ -126,7 +132,7 @@ class OnnxSession:
             return parts[0]
         masks = [part.mask.numpy() for part in parts]
         frames = max(mask.shape[1] for mask in masks)
-        with _mapped_errors("stacking encoded utterances"):
+        with mapped_errors("stacking encoded utterances"):
             mask = self._to_device(np.concatenate([_padded(mask, 1, frames) for mask in masks]))
             cross = tuple(
                 self._to_device(np.concatenate([_padded(value.numpy(), 2, frames) for value in layer]))
@@ -137,7 +143,7 @@ class OnnxSession:
     def start(self, encoded: Encoded) -> DecoderState:
         """Begin to decode these utterances."""
         info = self._decoder_info
-        with _mapped_errors("making an empty cache"):
+        with mapped_errors("making an empty cache"):
             shape = (encoded.batch, info.heads, 0, info.head_dim)
             empty = self._to_device(np.empty(shape, dtype=self._past_type))
         cross = dict(zip(self._cross_names, encoded.cross, strict=True))
@@ -173,7 +179,7 @@ class DecoderState:
         """
         started_s = time.perf_counter()
         self._check_rows(beam_index)
-        with _mapped_errors("running a decoder step"):
+        with mapped_errors("running a decoder step"):
             outputs = self._run(tokens, beam_index, candidates, with_logits=with_logits)
             scored = Candidates(
                 outputs["candidate_log_probs"].numpy(),
@@ -231,39 +237,6 @@ def larger_first(bundle: Bundle, precision: str) -> list[str]:
         return bundle.manifest.files[stem].size if stem in bundle.manifest.files else 0
 
     return sorted(("encoder", "decoder_with_past"), key=weights, reverse=True)
-
-
-def _provider_name(provider: str) -> str:
-    if provider not in PROVIDERS:
-        raise OptionError(f"provider {provider!r} is unknown; known: {', '.join(PROVIDERS)}")
-    name, available = PROVIDERS[provider], ort.get_available_providers()
-    if name not in available:
-        raise SessionError(
-            f"provider {provider!r} needs {name}, but this onnxruntime offers {', '.join(available)}; install "
-            "onnxruntime-gpu in place of onnxruntime, or use provider 'cpu'"
-        )
-    return name
-
-
-def _session_options(threads: int | None) -> ort.SessionOptions:
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads is {threads}; it must be at least 1, or unset for the physical cores")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 3
-    return options
-
-
-def _load(path: Path, provider: str, options: ort.SessionOptions) -> ort.InferenceSession:
-    with _mapped_errors(f"loading {path.name}"):
-        session = ort.InferenceSession(str(path), options, providers=[provider])
-    # onnxruntime falls back to the CPU with a mere warning when a provider's libraries are missing.
-    if provider not in session.get_providers():
-        raise SessionError(
-            f"onnxruntime could not start {provider} for {path.name} and fell back to "
-            f"{', '.join(session.get_providers())}; doctor-s2t says what is missing"
-        )
-    return session
 
 
 def _padded(array: np.ndarray[Any, Any], axis: int, size: int) -> np.ndarray[Any, Any]:

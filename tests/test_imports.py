@@ -61,6 +61,13 @@ def test_onnxruntime_is_imported_in_one_file_a_side() -> None:
     assert importers_of("onnxruntime", "graphs") == []
 
 
+@pytest.mark.parametrize("package", ["tensorrt", "tensorrt_rtx", "cuda"])
+def test_tensorrt_and_cuda_are_imported_in_one_file_a_side(package: str) -> None:
+    assert importers_of(package, "s2t_runtime") == ["s2t_runtime/session_tensorrt.py"]
+    assert len(importers_of(package, "exporter")) <= 1
+    assert importers_of(package, "graphs") == []
+
+
 def test_import_contracts_hold() -> None:
     done = subprocess.run(LINT_IMPORTS, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from digits_audio import usual_batches
 from fake_model import FakeModel
 
 from s2t_runtime import cli_run
+from s2t_runtime.bundle import Bundle, open_bundle
 from s2t_runtime.options import GenerationOptions
 from s2t_runtime.plan import SearchPlan, plan_search
 from s2t_runtime.session import Candidates, Float32, Int64
@@ -70,6 +73,19 @@ class ScriptedStep:
         assert candidates <= logits.shape[-1]
         ids = np.argsort(-log_probs, axis=-1, kind="stable")[..., :candidates]
         return Candidates(np.take_along_axis(log_probs, ids, -1), ids, logits if with_logits else None)
+
+
+@pytest.fixture(scope="module")
+def digits(digits_bundle: Path) -> Bundle:
+    """The example bundle, opened."""
+    return open_bundle(digits_bundle)
+
+
+@pytest.fixture(scope="module")
+def batches() -> list[list[Any]]:
+    """Waveforms of different and of equal lengths."""
+    found = [waveform for batch in usual_batches() for waveform in batch.waveforms]
+    return [found[:4], found[1:3], [found[0][:8000], found[1][:8000]]]
 
 
 @pytest.fixture

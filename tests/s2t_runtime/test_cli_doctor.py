@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import pytest
 from click.testing import CliRunner
 
 from s2t_runtime import cli_doctor, machine
 from s2t_runtime.bundle import GRAPH_NAMES, sha256_of
-from s2t_runtime.cli_doctor import EXPORT_PACKAGES, main, plain_text, sections
+from s2t_runtime.cli_doctor import main, plain_text, sections
+from s2t_runtime.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES
 from s2t_runtime.machine import Cpu, Gpu, Machine
 from s2t_runtime.manifest import (
     AudioInfo,
@@ -29,13 +31,21 @@ from s2t_runtime.manifest import (
 )
 
 ROOT = Path(__file__).parents[2]
+ADA = Gpu("NVIDIA L4", 23034, "580.1", "8.9")
 H100 = Gpu("NVIDIA H100 80GB HBM3", 81559, "580.1", "9.0")
 NO_DRIVER = "no NVIDIA driver is installed (nvidia-smi was not found)"
 NO_CUDA = (
     "this onnxruntime has no CUDAExecutionProvider: "
     "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
 )
-ALL_INSTALLED = dict.fromkeys((*EXPORT_PACKAGES, "onnxruntime-gpu", "tensorrt", "tensorrt-rtx"), "1.0")
+NO_TENSORRT_EP = NO_CUDA.replace("CUDAExecutionProvider", "TensorrtExecutionProvider")
+NO_BINDINGS = "NVIDIA's bindings of CUDA cannot be imported (No module named 'cuda'): pip install cuda-python"
+NO_TENSORRT = {
+    "tensorrt": "cannot be imported (libnvinfer.so.11: cannot open shared object file)",
+    "tensorrt-rtx": 'is not installed (pip install "export-s2t[tensorrt-rtx]")',
+}
+RTX = {"tensorrt-rtx": "1.7.1.116"}
+ALL_INSTALLED = dict.fromkeys((*EXPORT_PACKAGES, *OTHER_PACKAGES), "1.0")
 
 
 @pytest.fixture
@@ -43,14 +53,22 @@ def has(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set what the machine has."""
 
     def give(
-        *, gpus: tuple[Gpu, ...] = (), providers: tuple[str, ...] = (), missing: tuple[str, ...] = ()
+        *,
+        gpus: tuple[Gpu, ...] = (),
+        providers: tuple[str, ...] = (),
+        missing: tuple[str, ...] = (),
+        flavours: Mapping[str, str] = MappingProxyType({}),
+        bindings: str | None = None,
     ) -> None:
         cpu = Cpu("Some processor", 4, 8, 6)
-        found = Machine("3.11.7", "Linux", cpu, 8 * 2**30, gpus, None if gpus else NO_DRIVER)
+        no_gpu, no_cuda = (None, None) if gpus else (NO_DRIVER, "no NVIDIA driver found")
+        found = Machine("3.11.7", "Linux", cpu, 8 * 2**30, gpus, no_gpu, "13.1" if gpus else None, no_cuda)
+        lacking = {flavour: reason for flavour, reason in NO_TENSORRT.items() if flavour not in flavours}
         versions = {name: None if name in missing else version for name, version in ALL_INSTALLED.items()}
         monkeypatch.setattr(machine, "describe_machine", lambda: found)
         monkeypatch.setattr(machine, "installed_versions", lambda names: {n: versions.get(n) for n in names})
         monkeypatch.setattr(cli_doctor, "_onnxruntime", lambda: ("1.32.0", providers, ""))
+        monkeypatch.setattr(cli_doctor, "_tensorrt", lambda: (dict(flavours), lacking, bindings))
 
     return give
 
@@ -61,13 +79,86 @@ def abilities() -> dict[str, tuple[bool, str]]:
 
 
 def test_a_machine_with_everything(has: Callable[..., None]) -> None:
-    has(gpus=(H100,), providers=("CUDAExecutionProvider", "CPUExecutionProvider"))
-    assert abilities() == {
-        "export": (True, "torch 1.0, on the CPU"),
-        "run on the CPU": (True, "CPUExecutionProvider of onnxruntime"),
-        "run with CUDA": (True, H100.name),
-        "run with TensorRT": (False, "not yet available in this version"),
+    providers = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+    has(gpus=(ADA,), providers=providers, flavours={"tensorrt": "11.4.0.1", **RTX})
+    found = {
+        one.name: (one.available, one.reason, one.command) for one in cli_doctor.diagnose(None).abilities
     }
+    run = "run-s2t BUNDLE AUDIO"
+    assert found == {
+        "export": (True, "torch 1.0, on the CPU", "export-s2t CHECKPOINT -o BUNDLE"),
+        "run on the CPU": (True, "CPUExecutionProvider of onnxruntime", run),
+        "run with CUDA": (True, ADA.name, f"{run} --provider cuda"),
+        "compile with TensorRT": (True, "tensorrt 11.4.0.1", "compile-s2t BUNDLE --flavour tensorrt"),
+        "compile with TensorRT-RTX": (
+            True, "tensorrt-rtx 1.7.1.116", "compile-s2t BUNDLE --flavour tensorrt-rtx --targets sm89"
+        ),
+        "run TensorRT engines": (
+            True, f"tensorrt 11.4.0.1, tensorrt-rtx 1.7.1.116 on {ADA.name}", f"{run} --provider tensorrt"
+        ),
+        "run with onnxruntime's TensorRT": (True, ADA.name, f"{run} --provider tensorrt-ep"),
+        "run with onnxruntime's TensorRT-RTX": (True, ADA.name, f"{run} --provider nv-tensorrt-rtx"),
+    }  # fmt: skip
+
+
+def test_a_machine_without_gpu_compiles_and_cannot_run_engines(has: Callable[..., None]) -> None:
+    has(providers=("CPUExecutionProvider",), flavours=RTX, bindings=NO_BINDINGS)
+    found = abilities()
+    assert found["compile with TensorRT-RTX"] == (True, "tensorrt-rtx 1.7.1.116")
+    assert found["compile with TensorRT"] == (
+        False, f"tensorrt {NO_TENSORRT['tensorrt']}; {NO_DRIVER}"
+    )  # fmt: skip
+    assert found["run TensorRT engines"] == (False, f"{NO_DRIVER}; {NO_BINDINGS}")
+    assert found["run with onnxruntime's TensorRT"] == (False, f"{NO_DRIVER}; {NO_TENSORRT_EP}")
+
+
+def test_tensorrt_rtx_builds_on_a_hopper_gpu_and_does_not_run_there(has: Callable[..., None]) -> None:
+    has(gpus=(H100,), flavours=RTX)
+    found = {one.name: one for one in cli_doctor.diagnose(None).abilities}
+    assert found["compile with TensorRT-RTX"].command == "compile-s2t BUNDLE --flavour tensorrt-rtx"
+    assert found["run TensorRT engines"].reason == (
+        f"TensorRT-RTX does not support {H100.name} (sm90); tensorrt {NO_TENSORRT['tensorrt']}"
+    )
+    has(gpus=(H100,), flavours={"tensorrt": "11.4.0.1", **RTX})
+    assert abilities()["run TensorRT engines"][0]
+    has(gpus=(ADA,), flavours=RTX)
+    assert abilities()["run TensorRT engines"] == (True, f"tensorrt-rtx 1.7.1.116 on {ADA.name}")
+
+
+def test_what_is_missing_for_tensorrt_is_named_with_the_line_to_type(has: Callable[..., None]) -> None:
+    plugin = "onnxruntime-ep-nv-tensorrt-rtx-cu13"
+    has(gpus=(H100,), missing=("polygraphy", plugin))
+    found = abilities()
+    lacking = [f"{flavour} {reason}" for flavour, reason in NO_TENSORRT.items()]
+    polygraphy = 'polygraphy is not installed (pip install "export-s2t[{}]")'
+    assert found["compile with TensorRT"] == (False, f"{lacking[0]}; {polygraphy.format('tensorrt')}")
+    assert found["compile with TensorRT-RTX"] == (
+        False, f"{lacking[1]}; {polygraphy.format('tensorrt-rtx')}"
+    )  # fmt: skip
+    assert found["run TensorRT engines"] == (False, "; ".join(lacking))
+    assert found["run with onnxruntime's TensorRT-RTX"] == (
+        False, f"{plugin} is not installed: pip install {plugin}"
+    )  # fmt: skip
+
+
+def test_commands_name_the_bundle(has: Callable[..., None], bundle: Path) -> None:
+    has(providers=("CPUExecutionProvider",), flavours=RTX)
+    commands = [one.command for one in cli_doctor.diagnose(str(bundle)).abilities if one.available]
+    assert commands == [
+        "export-s2t CHECKPOINT -o BUNDLE",
+        f"run-s2t {bundle} AUDIO",
+        f"compile-s2t {bundle} --flavour tensorrt-rtx",
+    ]
+
+
+def test_a_gpu_that_this_process_may_not_use(
+    has: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has(gpus=(ADA,), providers=("CUDAExecutionProvider",))
+    hidden = "the NVIDIA driver shows no GPU to this process"
+    seen = dataclasses.replace(machine.describe_machine(), cuda_problem=hidden)
+    monkeypatch.setattr(machine, "describe_machine", lambda: seen)
+    assert abilities()["run with CUDA"] == (False, hidden)
 
 
 @pytest.mark.parametrize(
@@ -102,58 +193,6 @@ def test_export_packages_are_the_extra_of_pyproject() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extra = pyproject["project"]["optional-dependencies"]["export"]
     assert sorted(EXPORT_PACKAGES) == sorted(re.split("[><=]", line)[0] for line in extra)
-
-
-def test_this_machine() -> None:
-    found = machine.describe_machine()
-    assert found.python == ".".join(map(str, sys.version_info[:3]))
-    assert found.cpu.model
-    assert found.cpu.logical_cores
-    assert found.memory_bytes
-    assert found.memory_bytes > 2**28
-    assert bool(found.gpus) == (found.gpu_problem is None)
-
-
-def test_physical_cores_are_counted_over_sockets() -> None:
-    block = "processor\t: 0\nmodel name\t: Xeon\nphysical id\t: {}\ncore id\t\t: {}\n"
-    text = "\n".join(block.format(socket, core) for socket in (0, 1) for core in (0, 1) for _thread in (0, 1))
-    assert machine._cpu_from_text(text) == ("Xeon", 4)
-    assert machine._cpu_from_text("") == ("", None)
-
-
-@pytest.mark.parametrize(
-    ("code", "output", "gpus", "problem"),
-    [
-        (0, "NVIDIA H100 80GB HBM3, 81559, 580.1, 9.0\n", (H100,), None),
-        (0, "A, [N/A], 1, 2\n", (Gpu("A", None, "1", "2"),), None),
-        (0, "\n", (), "nvidia-smi lists no GPU"),
-        (9, "no driver\nloaded", (), "nvidia-smi failed with exit code 9: no driver loaded"),
-    ],
-)
-def test_gpus_are_read_from_nvidia_smi(
-    monkeypatch: pytest.MonkeyPatch, code: int, output: str, gpus: tuple[Gpu, ...], problem: str | None
-) -> None:
-    answer = subprocess.CompletedProcess((), code, output, "")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
-    assert machine._gpus() == (gpus, problem)
-
-
-def test_a_machine_without_nvidia_smi(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: Any, **__: Any) -> None:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(subprocess, "run", missing)
-    assert machine._gpus() == ((), NO_DRIVER)
-
-
-def test_a_driver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hangs(*_: Any, **__: Any) -> None:
-        raise subprocess.TimeoutExpired("nvidia-smi", 20)
-
-    monkeypatch.setattr(subprocess, "run", hangs)
-    gpus, problem = machine._gpus()
-    assert gpus == ()
-    assert str(problem).startswith("nvidia-smi could not be asked (")
 
 
 @pytest.fixture
@@ -196,6 +235,7 @@ def test_describes_a_bundle(has: Callable[..., None], bundle: Path) -> None:
         "languages": "cy, de",
         "audio": "0.025 .. 30 s at 16000 Hz; batches are encoded without padding",
         "decoder": "128 positions, 400 tokens, at most 400 candidates a beam",
+        "engines": "none; compile-s2t builds them",
     }
 
 
@@ -213,6 +253,8 @@ def test_json_is_one_object(has: Callable[..., None], bundle: Path) -> None:
     assert document["bundle"]["size"] == 3077
     assert document["bundle"]["languages"] == ["cy", "de"]
     assert document["bundle"]["verified"] == "full"
+    assert document["tensorrt"] == NO_TENSORRT
+    assert document["engines"] == []
 
 
 def test_plain_lines_when_not_a_terminal(has: Callable[..., None]) -> None:
@@ -222,7 +264,11 @@ def test_plain_lines_when_not_a_terminal(has: Callable[..., None]) -> None:
     assert result.stdout == plain_text(sections(cli_doctor.diagnose(None))) + "\n"
     assert "  cores: 4 physical, 8 logical, 6 usable\n" in result.stdout
     assert f"  GPU: {H100.name}, 81559 MiB, driver 580.1, compute capability 9.0\n" in result.stdout
-    assert "  run with TensorRT: no: not yet available in this version\n" in result.stdout
+    assert "  CUDA driver: CUDA 13.1\n" in result.stdout
+    assert f"  tensorrt: {NO_TENSORRT['tensorrt']}\n" in result.stdout
+    assert (
+        "  run on the CPU: yes: CPUExecutionProvider of onnxruntime: run-s2t BUNDLE AUDIO\n" in result.stdout
+    )
 
 
 def test_tables_on_a_terminal(has: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,9 +112,16 @@ def test_load_is_called_with_the_request(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("s2t_runtime.model.load", lambda *args, **settings: seen.append((args, settings)))
     request = cli_run.parse(["bundle", "a.wav", "--precision", "fp16", "--threads", "2", "--verify", "full"])
     cli_run._load(request)
-    assert seen == [
-        (("bundle",), {"precision": "fp16", "provider": "cpu", "threads": 2, "verify": "full"}),
-    ]
+    cli_run._load(cli_run.parse(["bundle", "a.wav", "--provider", "tensorrt", "--cuda-graphs"]))
+    wanted = {"precision": "fp16", "provider": "cpu", "threads": 2, "cuda_graphs": False, "verify": "full"}
+    engines = {
+        "precision": None,
+        "provider": "tensorrt",
+        "threads": None,
+        "cuda_graphs": True,
+        "verify": "fast",
+    }
+    assert seen == [(("bundle",), wanted), (("bundle",), engines)]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,10 @@ def session(model: SpeechToText) -> OnnxSession:
 
 
 def test_an_unknown_provider_lists_the_known_ones(digits_bundle: Path) -> None:
-    with pytest.raises(OptionError, match=r"^provider 'tpu' is unknown; known: cpu, cuda$"):
+    with pytest.raises(
+        OptionError,
+        match=r"^provider 'tpu' is unknown; known: cpu, cuda, tensorrt, tensorrt-ep, nv-tensorrt-rtx$",
+    ):
         s2t_runtime.load(digits_bundle, provider="tpu")
 
 
@@ -47,7 +50,7 @@ def test_a_provider_that_does_not_start_is_no_silent_fallback(
 ) -> None:
     class FallenBack:
         def __init__(self, *_: object, providers: Sequence[str]) -> None:
-            assert providers == ["CUDAExecutionProvider"]
+            assert providers == [("CUDAExecutionProvider", {"use_tf32": "0"})]
 
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]
