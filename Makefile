@@ -10,7 +10,7 @@ PYTEST := $(BIN)/pytest -n 2 --dist loadscope
 SHARD ?= 1/1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-full matrix check lint types format clean
+.PHONY: help venv demo test test-all test-full gpu gpu-venv test-gpu bench-gpu matrix check lint types format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
@@ -45,6 +45,30 @@ test-all: $(STAMP)  ## the tests and the wide matrices (under 45 minutes)
 
 test-full: $(STAMP)  ## the tests at the real size: 793 million random weights and 1.4 billion (16 GB of memory, half an hour)
 	$(BIN)/pytest -m full_size -s
+
+# Packages that only a machine with a GPU can use; onnxruntime and onnxruntime-gpu share their files.
+gpu-venv: $(STAMP)
+	$(BIN)/pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
+	$(BIN)/pip install --quiet --no-deps onnxruntime-gpu
+	$(BIN)/pip install --quiet "tensorrt>=10.12" "cuda-python>=12.9"
+	$(BIN)/doctor-s2t
+
+test-gpu: $(STAMP)  ## the tests that need an NVIDIA GPU; what is missing is said
+	$(BIN)/pytest -m "gpu and not full_size"
+
+bench-gpu: $(STAMP)  ## digits and the real size (random weights) on a GPU -> demo/gpu/*/gpu.md
+	$(BIN)/export-s2t examples/digits/checkpoint --precision fp32,fp16 -o demo/gpu/digits/bundle --force
+	$(BIN)/python -m benchmarks.gpu demo/gpu/digits/bundle --against examples/digits/checkpoint \
+	  --durations 2,10 -o demo/gpu/digits
+	$(BIN)/export-s2t --random-weights tests/data/xls-r-300m --precision fp32,fp16 \
+	  -o demo/gpu/xls-r-300m/bundle --force
+	$(BIN)/python -m benchmarks.gpu demo/gpu/xls-r-300m/bundle --against tests/data/xls-r-300m \
+	  --durations 2,10,30 -o demo/gpu/xls-r-300m
+
+gpu: gpu-venv  ## all of it on a fresh machine with an NVIDIA GPU: packages, tests, figures (docs/gpu-results.md)
+	-$(MAKE) test-gpu
+	$(MAKE) bench-gpu
+	-$(BIN)/pytest -m "gpu and full_size"
 
 matrix: $(STAMP)  ## every encoder with every decoder against eager -> docs/support.md (hours; goes on where it stopped)
 	PYTHONPATH=.:tests $(BIN)/python tests/support_matrix.py --shard $(SHARD)

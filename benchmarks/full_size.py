@@ -21,6 +21,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.process_memory import process_memory
+
 _MODULE = "benchmarks.full_size"
 _BYTES_PER_WEIGHT = 4
 _UTTERANCES = 10
@@ -123,7 +125,7 @@ def _load_stage(bundle: Path) -> None:
             samples = generator.standard_normal(round(_SECONDS[number % 2] * rate)).astype(np.float32)
             model.generate(0.1 * samples, sampling_rate=rate, num_beams=_BEAMS, max_new_tokens=_NEW_TOKENS)
         decode_s = time.perf_counter() - started_s
-        memory = _memory()
+        memory = process_memory()
     figures = LoadFigures(load_s, memory["RssAnon"], memory["VmRSS"], decode_s)
     click.echo(json.dumps(dataclasses.asdict(figures)))
 
@@ -133,13 +135,6 @@ def _warm_page_cache(bundle: Path) -> None:
         with path.open("rb") as file:
             while file.read(1 << 24):
                 pass
-
-
-def _memory() -> dict[str, int]:
-    """Of this process, in bytes, as Linux counts it."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return {name: 1024 * int(fields[name].split()[0]) for name in ("RssAnon", "VmRSS")}
 
 
 @click.command()

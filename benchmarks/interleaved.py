@@ -1,0 +1,176 @@
+"""The measurement: every case opened and warmed up, then all of them in turns (A B A B), samples kept raw.
+
+In turns, so that what changes with time (clocks, heat, other programs) meets all cases alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from benchmarks.errors import PeerError
+from benchmarks.peer import Answer, Case, Peer, Run, StageTimes, Task
+
+_Item = TypeVar("_Item")
+
+
+class MeasuredPeer(Peer, Protocol):
+    """A peer in a process of its own."""
+
+    @property
+    def load_s(self) -> float:
+        """Seconds until it could decode, imports included."""
+
+    def memory(self) -> Mapping[str, int]:
+        """Of its process, in bytes."""
+
+
+@dataclass(frozen=True)
+class Repetitions:
+    """How often each case decodes each task."""
+
+    warmups: int = 2
+    """Untimed: kernels are chosen or compiled for new shapes, caches and clocks come up."""
+    timed: int = 10
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One case with one task: raw samples, in the order in which they were taken.
+
+    Attributes:
+        case: its name.
+        task: its name.
+        answer: what it decoded, with scores.
+        times: one for each timed repetition; none of a case that only answers.
+        steady: whether every repetition found the tokens of ``answer``.
+    """
+
+    case: str
+    task: str
+    answer: Answer
+    times: tuple[StageTimes, ...]
+    steady: bool
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one case's process costs.
+
+    Attributes:
+        load_s: seconds until it could decode.
+        host: bytes of the process after its last decoding, by name of ``process_memory.FIELDS``.
+        device_bytes: of the GPU, after its warm-up; None where it was not measured.
+    """
+
+    load_s: float
+    host: Mapping[str, int]
+    device_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured, and why the rest was not."""
+
+    measurements: tuple[Measurement, ...]
+    footprints: Mapping[str, Footprint]
+    failures: Mapping[str, str]
+    """Case -> what it said."""
+
+
+@dataclass
+class _Entry:
+    """A case that is open."""
+
+    case: Case
+    peer: MeasuredPeer
+    answers: dict[str, Answer]
+    device_bytes: int | None
+
+
+def turns(items: Sequence[_Item], repetitions: int) -> Iterator[_Item]:
+    """Every item once, then every item again: A B A B."""
+    for _ in range(repetitions):
+        yield from items
+
+
+def measure(
+    cases: Sequence[Case],
+    tasks: Sequence[Task],
+    repetitions: Repetitions,
+    *,
+    start: Callable[[Case], MeasuredPeer],
+    device_used: Callable[[], int] | None = None,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> Measured:
+    """Measure all cases with all tasks.
+
+    Args:
+        cases: in the order of their turns.
+        tasks: one after the other.
+        repetitions: warm-ups and timed ones.
+        start: opens a case's peer; ``PeerProcess`` outside of tests.
+        device_used: bytes that are in use on the GPU, by all processes; None where there is none to look at.
+        on_stage: told what happens.
+
+    Returns:
+        What was measured. A case that fails is left out from there on, with what it said.
+    """
+    failures: dict[str, str] = {}
+    found: dict[tuple[str, str], list[Run]] = {}
+    footprints: dict[str, Footprint] = {}
+    with ExitStack() as stack:
+        entries: dict[str, _Entry] = {}
+        for case in cases:
+            on_stage(f"open {case.name}")
+            try:
+                entries[case.name] = _open(case, tasks, repetitions, start, device_used, stack)
+            except PeerError as error:
+                failures[case.name] = str(error)
+        for task in tasks:
+            on_stage(f"measure {task.name}")
+            timed = [entry for entry in entries.values() if entry.case.timed]
+            for entry in turns(timed, repetitions.timed):
+                if entry.case.name in failures:
+                    continue
+                try:
+                    found.setdefault((entry.case.name, task.name), []).append(entry.peer.run(task))
+                except PeerError as error:
+                    failures[entry.case.name] = str(error)
+        for entry in entries.values():
+            if entry.case.name not in failures:
+                host = entry.peer.memory()
+                footprints[entry.case.name] = Footprint(entry.peer.load_s, host, entry.device_bytes)
+    measurements = [
+        _measurement(entries[name], task, found.get((name, task.name), []))
+        for task in tasks
+        for name in footprints
+    ]
+    return Measured(tuple(measurements), footprints, failures)
+
+
+def _open(
+    case: Case,
+    tasks: Sequence[Task],
+    repetitions: Repetitions,
+    start: Callable[[Case], MeasuredPeer],
+    device_used: Callable[[], int] | None,
+    stack: ExitStack,
+) -> _Entry:
+    before = device_used() if device_used else 0
+    peer = start(case)
+    stack.callback(peer.close)
+    for task in tasks if case.timed else ():
+        for _ in range(repetitions.warmups):
+            peer.run(task)
+    # Before the answers, whose scores some peers keep on the device for all steps.
+    used = device_used() - before if device_used else None
+    return _Entry(case, peer, {task.name: peer.answer(task) for task in tasks}, used)
+
+
+def _measurement(entry: _Entry, task: Task, runs: Sequence[Run]) -> Measurement:
+    answer = entry.answers[task.name]
+    steady = all(run.tokens == answer.tokens for run in runs)
+    return Measurement(entry.case.name, task.name, answer, tuple(run.times for run in runs), steady)

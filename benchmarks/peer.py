@@ -1,0 +1,142 @@
+"""What is measured: a peer decodes a task, says how long each stage took, and what it answered.
+
+A peer is one file, ``peer_KIND.py``, with ``open_peer(**settings) -> Peer``; a case names its kind and settings.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+STAGES: Final = ("audio", "encoder", "first_step", "step", "search", "detokenise", "total")
+"""Of one decoding, in order; there is one sample of "step" for each step behind the first."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One request, the same for every peer.
+
+    The number of tokens is fixed (min_new_tokens = max_new_tokens), so that a peer whose scores are off by little
+    is not fast because it stopped early.
+    """
+
+    name: str
+    audio: tuple[str, ...]
+    """Paths of the recordings, decoded as one batch."""
+    audio_s: float
+    """Length of all of them, in seconds."""
+    beams: int
+    tokens: int
+    """Generated for each utterance."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further decoding options."""
+
+    @property
+    def decoding_options(self) -> dict[str, Any]:
+        """As ``generate`` takes them, transformers' and ours."""
+        count = {"min_new_tokens": self.tokens, "max_new_tokens": self.tokens}
+        return {**self.options, "num_beams": self.beams, **count}
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Seconds of one decoding, by the clock of the process that decoded.
+
+    Attributes:
+        audio_s: reading, resampling, checks, and whatever comes before the encoder.
+        encoder_s: until its result is there, on the device.
+        first_step_s: the prompt.
+        steps_s: each later step of the decoder, until its scores are on the host.
+        search_s: between the steps: choosing tokens, rules, book-keeping.
+        detokenise_s: from tokens to text.
+        total_s: of it all; the others add up to it.
+    """
+
+    audio_s: float
+    encoder_s: float
+    first_step_s: float
+    steps_s: tuple[float, ...]
+    search_s: float
+    detokenise_s: float
+    total_s: float
+
+    def samples(self, stage: str) -> tuple[float, ...]:
+        """Of one of STAGES."""
+        if stage == "step":
+            return self.steps_s
+        value: float = getattr(self, f"{stage}_s")
+        return (value,)
+
+    @property
+    def decoding_s(self) -> float:
+        """All steps and the search between them."""
+        return self.first_step_s + sum(self.steps_s) + self.search_s
+
+
+@dataclass(frozen=True)
+class Run:
+    """One timed decoding: its stages, and the best hypothesis of each utterance."""
+
+    times: StageTimes
+    tokens: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best hypothesis of each utterance, prompt included, and its score."""
+
+    tokens: tuple[tuple[int, ...], ...]
+    scores: tuple[float, ...]
+
+
+class Peer(Protocol):
+    """Something that decodes tasks; opened once, used many times."""
+
+    def run(self, task: Task) -> Run:
+        """Decode, and take the time of every stage."""
+
+    def answer(self, task: Task) -> Answer:
+        """Decode with scores; not timed, because some peers pay for them."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One peer with its settings.
+
+    Attributes:
+        name: in tables and records.
+        kind: its file is ``benchmarks/peer_KIND.py``.
+        settings: what its ``open_peer`` takes; JSON values.
+        precision: of its weights; decides its bandwidth floor.
+        timed: False for one that only answers, so that others can be compared with it.
+    """
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    precision: str
+    timed: bool = True
+
+
+def open_peer(case: Case) -> Peer:
+    """Open a case's peer in this process.
+
+    Raises:
+        S2TError: as the peer's ``open_peer`` does.
+    """
+    module = importlib.import_module(f"benchmarks.peer_{case.kind}")
+    peer: Peer = module.open_peer(**case.settings)
+    return peer
+
+
+def best_of(hypotheses: Sequence[tuple[Sequence[int], float]]) -> Answer:
+    """An answer from each utterance's best tokens and their score."""
+    return Answer(
+        tuple(tuple(map(int, tokens)) for tokens, _ in hypotheses),
+        tuple(float(score) for _, score in hypotheses),
+    )

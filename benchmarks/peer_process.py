@@ -1,0 +1,121 @@
+"""A peer in a process of its own: its memory is nobody else's, and its failure ends no other case."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from benchmarks.errors import PeerError
+from benchmarks.peer import Answer, Case, Run, Task, open_peer
+from benchmarks.process_memory import process_memory
+from s2t_runtime.errors import S2TError
+
+_PATIENCE_S: Final = 30
+
+
+class PeerProcess:
+    """See ``peer.Peer``; all times are taken in the process that decodes."""
+
+    def __init__(self, case: Case) -> None:
+        """Open a case's peer in a new process.
+
+        Raises:
+            PeerError: it cannot be opened; the message is its own.
+        """
+        self._name = case.name
+        # Spawned: a fork would inherit this process's threads, and CUDA does not survive one.
+        context = multiprocessing.get_context("spawn")
+        self._pipe, end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(end, case), daemon=True)
+        self._process.start()
+        end.close()
+        try:
+            self.load_s: float = self._answer()
+        except PeerError:
+            self.close()
+            raise
+
+    def run(self, task: Task) -> Run:
+        """See ``Peer``.
+
+        Raises:
+            PeerError: it failed.
+        """
+        result: Run = self._ask("run", task)
+        return result
+
+    def answer(self, task: Task) -> Answer:
+        """See ``Peer``.
+
+        Raises:
+            PeerError: it failed.
+        """
+        result: Answer = self._ask("answer", task)
+        return result
+
+    def memory(self) -> Mapping[str, int]:
+        """The process's memory in bytes, by name of ``process_memory.FIELDS``.
+
+        Raises:
+            PeerError: the process is gone.
+        """
+        result: dict[str, int] = self._ask("memory")
+        return result
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()  # it reads the end of the pipe, closes the peer and ends
+        self._process.join(_PATIENCE_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _ask(self, *message: object) -> Any:
+        try:
+            self._pipe.send(message)
+        except OSError as error:
+            raise self._gone() from error
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            succeeded, value = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._gone() from error
+        if not succeeded:
+            raise PeerError(value)
+        return value
+
+    def _gone(self) -> PeerError:
+        self._process.join(_PATIENCE_S)
+        return PeerError(f"the process of {self._name} ended with exit code {self._process.exitcode}")
+
+
+def _serve(pipe: Connection, case: Case) -> None:
+    """Answer until the pipe is closed; each answer is (True, value) or (False, sentence)."""
+    began_s = time.perf_counter()
+    try:
+        peer = open_peer(case)
+    except Exception as error:  # noqa: BLE001 - of any library; the case is reported with it
+        pipe.send((False, _sentence(error)))
+        return
+    pipe.send((True, time.perf_counter() - began_s))
+    tasks = {"run": peer.run, "answer": peer.answer}
+    while True:
+        try:
+            what, *arguments = pipe.recv()
+        except EOFError:
+            break
+        try:
+            pipe.send((True, process_memory() if what == "memory" else tasks[what](*arguments)))
+        except Exception as error:  # noqa: BLE001
+            pipe.send((False, _sentence(error)))
+    peer.close()
+
+
+def _sentence(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return said if isinstance(error, S2TError) else f"{type(error).__name__}: {said[:300]}"

@@ -1,0 +1,78 @@
+"""A peer in a process of its own: what it answers, what it costs, and every way in which it can end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.errors import PeerError
+from benchmarks.peer import Case, Task
+from benchmarks.peer_process import PeerProcess
+from benchmarks.tasks import make_tasks
+from s2t_runtime import SpeechToText
+from s2t_runtime.bundle import open_bundle
+
+
+@pytest.fixture(scope="module")
+def task(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Task:
+    directory = tmp_path_factory.mktemp("tasks")
+    return make_tasks(open_bundle(digits_bundle), directory, (1.0,), (2,), 4)[0]
+
+
+@pytest.fixture(scope="module")
+def peer(digits_bundle: Path) -> Iterator[PeerProcess]:
+    process = PeerProcess(Case("cpu", "runtime", {"bundle": str(digits_bundle), "threads": 1}, "fp32"))
+    yield process
+    process.close()
+
+
+def test_it_decodes_as_the_model_does(peer: PeerProcess, task: Task, model: SpeechToText) -> None:
+    wanted = model.generate(task.audio[0], **task.decoding_options)
+    assert peer.run(task).tokens == (wanted.tokens,)
+    assert peer.answer(task).scores == (wanted.score,)
+    assert peer.load_s > 0
+
+
+def test_its_memory_is_its_own(peer: PeerProcess) -> None:
+    found = peer.memory()
+    assert 20e6 < found["RssAnon"] <= found["VmRSS"] <= found["VmHWM"]
+    assert "torch" in sys.modules or found["VmRSS"] < 1e9  # the tests' process has torch, this one has not
+
+
+def test_an_error_is_told_and_the_peer_goes_on(peer: PeerProcess, task: Task) -> None:
+    missing = Task("none", ("/nowhere.wav",), 1.0, 1, 4)
+    with pytest.raises(PeerError, match=r"/nowhere\.wav"):
+        peer.run(missing)
+    assert peer.run(task).tokens
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bundle": "/nowhere"}, r"^/nowhere "),
+        ({"bundle": "/nowhere", "colour": 1}, r"^TypeError: open_peer\(\) got an unexpected keyword"),
+    ],
+)
+def test_a_peer_that_cannot_be_opened(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(PeerError, match=message):
+        PeerProcess(Case("A", "runtime", settings, "fp32"))
+
+
+def test_a_process_that_is_killed(digits_bundle: Path, task: Task) -> None:
+    case = Case("B", "runtime", {"bundle": str(digits_bundle), "threads": 1}, "fp32")
+    process = PeerProcess(case)
+    pid = process._process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    process._process.join()
+    message = "the process of B ended with exit code -9"
+    for _ in range(2):  # while it is asked, and when it is asked again
+        with pytest.raises(PeerError, match=f"^{re.escape(message)}$"):
+            process.run(task)
+    process.close()

@@ -1,0 +1,97 @@
+"""The runtime as a peer: its stages are those of ``generate`` itself, with nothing left over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peer import STAGES, Case, Task, open_peer
+from benchmarks.peer_runtime import RuntimePeer
+from benchmarks.tasks import make_tasks
+from benchmarks.timed_session import TimedSession
+from s2t_runtime import SessionError, SpeechToText, session_tensorrt
+from s2t_runtime.bundle import open_bundle
+from s2t_runtime.open_session import open_session
+
+
+@pytest.fixture(scope="module")
+def tasks(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
+    directory = tmp_path_factory.mktemp("tasks")
+    return make_tasks(open_bundle(digits_bundle), directory, (1.0,), (1, 5), 6)
+
+
+@pytest.fixture(scope="module")
+def peer(digits_bundle: Path) -> Iterator[RuntimePeer]:
+    case = Case("cpu", "runtime", {"bundle": str(digits_bundle), "threads": 1}, "fp32")
+    opened = open_peer(case)
+    assert isinstance(opened, RuntimePeer)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_stages_add_up_and_none_is_empty(peer: RuntimePeer, tasks: list[Task], number: int) -> None:
+    run = peer.run(tasks[number])
+    samples = {stage: run.times.samples(stage) for stage in STAGES}
+    assert all(value > 0 for values in samples.values() for value in values)
+    assert len(samples["step"]) == 5  # and the first step: one for each token
+    parts = sum(sum(values) for stage, values in samples.items() if stage != "total")
+    assert parts == pytest.approx(run.times.total_s)
+    rest = run.times.audio_s + run.times.encoder_s + run.times.detokenise_s
+    assert run.times.decoding_s == pytest.approx(run.times.total_s - rest)
+
+
+def test_the_encoder_is_what_the_result_says(peer: RuntimePeer, tasks: list[Task]) -> None:
+    (result,) = peer._generate(tasks[1])
+    times = peer._session.times(0.0, 1e9)  # of the decoding just over
+    assert times.encoder_s == pytest.approx(result.timings_s["encoder"], abs=2e-3)
+    assert times.first_step_s >= result.timings_s["first_step"]
+    assert times.decoding_s == pytest.approx(
+        result.timings_s["first_step"] + result.timings_s["decode"], abs=2e-3
+    )
+
+
+def test_answers_are_those_of_the_model(peer: RuntimePeer, tasks: list[Task], model: SpeechToText) -> None:
+    for task in tasks:
+        wanted = model.generate(task.audio[0], **task.decoding_options)
+        answer = peer.answer(task)
+        assert answer.tokens == peer.run(task).tokens == (wanted.tokens,)
+        assert answer.scores == (wanted.score,)
+        assert len(wanted.tokens) == 1 + task.tokens  # no more and no fewer
+
+
+def test_nothing_was_decoded_yet(digits_bundle: Path) -> None:
+    session = open_session(open_bundle(digits_bundle), None, provider="cpu", threads=1, verify="fast")
+    with pytest.raises(RuntimeError, match=r"^nothing was decoded yet$"):
+        TimedSession(session).times(0.0, 1.0)
+
+
+def test_engines_of_one_flavour_are_asked_for(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def open_engines(*_: object, **keywords: object) -> None:
+        asked.append(keywords)
+        raise SessionError("no engines")
+
+    monkeypatch.setattr(session_tensorrt, "open_engines", open_engines)
+    settings = {
+        "bundle": str(digits_bundle), "provider": "tensorrt", "precision": "fp32", "flavour": "tensorrt-rtx"
+    }  # fmt: skip
+    with pytest.raises(SessionError, match=r"^no engines$"):
+        open_peer(Case("engines", "runtime", settings, "fp32"))
+    assert asked == [{"verify": "fast", "flavour": "tensorrt-rtx"}]
+
+
+def test_a_flavour_that_is_not_there(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_tensorrt, "cuda_driver_problem", lambda: None)
+    monkeypatch.setattr(session_tensorrt, "_cuda_calls", lambda: None)
+    found = ({"tensorrt-rtx": None}, {"tensorrt": "is not installed"})
+    monkeypatch.setattr(session_tensorrt, "tensorrt_modules", lambda: found)
+    message = (
+        "no TensorRT can be used (tensorrt is not installed): engines cannot run here; the same bundle runs"
+    )
+    with pytest.raises(SessionError, match=f"^{re.escape(message)} with --provider cpu$"):
+        session_tensorrt.open_engines(open_bundle(digits_bundle), None, verify="fast", flavour="tensorrt")
