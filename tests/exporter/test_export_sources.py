@@ -59,6 +59,7 @@ def check(bundle: Path, *against: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.broad
 def test_a_pair(pair: Path) -> None:
     with s2t_runtime.load(pair / "bundle", threads=1) as model:
         found = model.generate(probe_utterance(0.5, 16000, 1), sampling_rate=16000, max_new_tokens=6)
@@ -75,6 +76,7 @@ def test_a_pair(pair: Path) -> None:
     assert "decoder.transformer.h.*.crossattention.c_attn.weight" in list(recorded["untrained"])  # type: ignore[call-overload]
 
 
+@pytest.mark.broad
 def test_a_pair_is_checked_again(pair: Path) -> None:
     assert check(pair / "bundle", pair / "speech", pair / "text")[0] == 0
     code, output = check(pair / "bundle")
