@@ -76,6 +76,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
         "revision": manifest.model.revision,
         "parameters": manifest.model.parameters,
         "vocabulary": manifest.decoder.vocab_size,
+        "written_tokens": manifest.decoder.written_tokens,
         "precisions": list(manifest.graphs),
         "sha256": hashlib.sha256((bundle.root / "manifest.json").read_bytes()).hexdigest(),
     }

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, ParamSpec, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.errors import PeerError
@@ -47,7 +49,15 @@ class TorchPeer:
     steps this adds next to nothing: ``generate`` itself asks the device after every step whether it may stop.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str, precision: str, mode: Mode) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str,
+        precision: str,
+        mode: Mode,
+        output_ids: NDArray[np.int64] | None = None,
+    ) -> None:
         """Move a checkpoint's model to the device; it is changed.
 
         Args:
@@ -55,12 +65,14 @@ class TorchPeer:
             device: "cuda" or "cpu".
             precision: a key of DTYPES.
             mode: "compile" puts torch.compile around the encoder and the decoder, with dynamic shapes.
+            output_ids: int64, ascending: the tokens that a bundle is restricted to, and so its answer; times are those
+                of the whole projection. None: all.
         """
         self._device = device
         self._tokenizer = checkpoint.tokenizer
         self._rate = checkpoint.extractor.sampling_rate
         model = checkpoint.model.to(device, DTYPES[precision])
-        self._reference = DeviceReference(checkpoint)
+        self._reference = DeviceReference(checkpoint, output_ids)
         self._always = eager_options(self._reference)
         if mode == "compile":
             for half in (model.encoder, model.decoder):
@@ -162,8 +174,11 @@ def open_peer(
         torch.set_num_threads(threads)
     # float32 means float32: TF32 products have 10 bits, and eager is what the others are measured against.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    checkpoint = load_source(source_of(open_bundle(bundle).manifest, tuple(against)))
-    return TorchPeer(checkpoint, device=device, precision=precision, mode=mode)
+    opened = open_bundle(bundle)
+    checkpoint = load_source(source_of(opened.manifest, tuple(against)))
+    return TorchPeer(
+        checkpoint, device=device, precision=precision, mode=mode, output_ids=opened.output_ids()
+    )
 
 
 def torch_problem() -> str | None:

@@ -78,4 +78,5 @@ def _plan(bundle: Bundle, task: Task) -> SearchPlan:
         languages=manifest.languages,
         vocab_size=manifest.decoder.vocab_size,
         max_positions=manifest.decoder.max_positions,
+        output_ids=bundle.output_ids(),
     )

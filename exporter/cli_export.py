@@ -70,6 +70,19 @@ COMMAND = "export-s2t"
     metavar="FILE",
     help="Recording to check with, besides the built-in probes: for parity, and for what fp16 cannot hold; repeatable.",
 )
+@click.option(
+    "--vocab-from",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="TEXT_FILE",
+    help="Let the decoder write the tokens of this text only, in the target language; repeatable.",
+)
+@click.option(
+    "--vocab-tokens",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The same as a list: one token id a line, or a JSON list.",
+)
 @click.option("--check/--no-check", default=True, show_default=True, help="Compare with eager PyTorch.")
 @click.option(
     "--ignore-generation-option",
@@ -218,6 +231,12 @@ def show_result(console: Console, result: ExportResult) -> None:
             f"tokens, {report.ties} ties, largest score difference {report.worst_score_difference:.1e}"
             + (f"; step by step {report.spelt_steps}" if report.spelt_steps else ""),
             soft_wrap=True,
+            highlight=False,
+        )
+    written = manifest.decoder.output_vocabulary
+    if written is not None:
+        console.print(
+            f"vocabulary: the decoder writes {written.count:,} of {manifest.decoder.vocab_size:,} tokens",
             highlight=False,
         )
     for line in _precision_lines(manifest):

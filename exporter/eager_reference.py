@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,12 +42,19 @@ class EagerHypotheses:
 
 
 class EagerReference:
-    """Runs the checkpoint as transformers does."""
+    """Runs the checkpoint as transformers does, with its whole output projection or with some rows of it."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        """Wrap a loaded checkpoint; nothing of it is changed."""
+    def __init__(self, checkpoint: Checkpoint, output_ids: NDArray[np.int64] | None = None) -> None:
+        """Wrap a loaded checkpoint; nothing of it is changed.
+
+        Args:
+            checkpoint: the loaded model.
+            output_ids: int64, ascending: tokens that the projection is cut to. The whole one is computed, and its
+                other columns are left out, so that nothing of what an export does is needed here. None: all.
+        """
         self.checkpoint = checkpoint
         self.model = checkpoint.model
+        self._output_ids = None if output_ids is None else torch.from_numpy(output_ids.copy())
 
     def features(self, waveforms: Sequence[Waveform]) -> dict[str, Tensor]:
         """The encoder's input and, where the extractor gives one, ``attention_mask`` of a padded batch.
@@ -90,7 +98,7 @@ class EagerReference:
         return tensors_from_cache(cache.cross_attention_cache)
 
     def decode(self, tokens: Tensor, encoding: EagerEncoding, cache: EncoderDecoderCache) -> Tensor:
-        """Last-position logits float32 [rows, vocab]; the cache grows in place."""
+        """Last-position logits float32 [rows, columns]; the cache grows in place."""
         return self._decode(tokens, encoding.states, encoding.mask, cache)
 
     def _decode(self, tokens: Tensor, states: Tensor, mask: Tensor, cache: EncoderDecoderCache) -> Tensor:
@@ -102,7 +110,25 @@ class EagerReference:
                 past_key_values=cache,
                 use_cache=True,
             )
-        return output.logits[:, -1].float()
+        return self._columns(output.logits[:, -1].float())
+
+    def tokens(self, columns: Tensor) -> Tensor:
+        """The token ids int64 [...] of columns of the logits."""
+        return columns if self._output_ids is None else self._output_ids[columns]
+
+    def of_tokens(self, scores: Tensor, tokens: Tensor) -> Tensor:
+        """The scores float32 [..., n] of token ids int64 [..., n], from scores [..., columns].
+
+        Tokens without a column score minus infinity.
+        """
+        ids = self._output_ids
+        if ids is None:
+            return scores.gather(-1, tokens)
+        columns = torch.searchsorted(ids, tokens.clamp(0, int(ids[-1])))
+        return torch.where(ids[columns] == tokens, scores.gather(-1, columns), -torch.inf)
+
+    def _columns(self, logits: Tensor) -> Tensor:
+        return logits if self._output_ids is None else logits[..., self._output_ids]
 
     def log_probability(self, waveform: Waveform, tokens: Sequence[int], prompt: int) -> float:
         """Eager's own log-probability of a hypothesis: sum over the tokens behind the prompt."""
@@ -115,8 +141,8 @@ class EagerReference:
                 encoder_attention_mask=encoding.mask,
                 use_cache=False,
             )
-        log_probs = torch.log_softmax(output.logits[0].float(), -1)[prompt - 1 :]
-        return float(log_probs.gather(-1, sequence[0, prompt:, None]).sum())
+        log_probs = torch.log_softmax(self._columns(output.logits[0].float()), -1)[prompt - 1 :]
+        return float(self.of_tokens(log_probs, sequence[0, prompt:, None]).sum())
 
     @staticmethod
     def new_cache() -> EncoderDecoderCache:
@@ -135,7 +161,7 @@ class EagerReference:
             log-probabilities over the length penalty, as the runtime defines it.
         """
         features = self.features(waveforms)
-        with torch.no_grad():
+        with torch.no_grad(), self._without_others():
             output = self.model.generate(
                 features[self.input_name],
                 attention_mask=features.get("attention_mask"),
@@ -158,6 +184,26 @@ class EagerReference:
             )
             for start in range(0, len(tokens), per_utterance)
         ]
+
+    @contextmanager
+    def _without_others(self) -> Iterator[None]:
+        """Give the tokens that are left out the logit of minus infinity: generate() wants a column for each id."""
+        ids = self._output_ids
+        if ids is None:
+            yield
+            return
+
+        def hide(_module: Any, _args: Any, output: Any) -> Any:
+            hidden = torch.full_like(output.logits, -torch.inf)
+            hidden[..., ids] = output.logits[..., ids]
+            output.logits = hidden
+            return output
+
+        handle = self.model.decoder.register_forward_hook(hide)
+        try:
+            yield
+        finally:
+            handle.remove()
 
 
 def _greedy_hypothesis(output: Any, row: int, model: Any, options: dict[str, Any]) -> EagerHypotheses:

@@ -104,12 +104,16 @@ def with_past_export(
 
 
 def decoder_exports(
-    decoder: Any, cross_attention: CrossAttention, geometry: DecoderGeometry, states: DType = "float32"
+    decoder: Any,
+    cross_attention: CrossAttention,
+    geometry: DecoderGeometry,
+    states: DType = "float32",
+    output_ids: Tensor | None = None,
 ) -> tuple[GraphExport, GraphExport]:
-    """Both decoder graphs."""
+    """Both decoder graphs; ``output_ids`` int64 are the tokens that their logits are of, None: all."""
     return (
-        first_step_export(FirstStepGraph(decoder, cross_attention).eval(), geometry, states),
-        with_past_export(WithPastGraph(decoder, cross_attention).eval(), geometry, states),
+        first_step_export(FirstStepGraph(decoder, cross_attention, output_ids).eval(), geometry, states),
+        with_past_export(WithPastGraph(decoder, cross_attention, output_ids).eval(), geometry, states),
     )
 
 
@@ -129,7 +133,7 @@ def _mask() -> Tensor:
 
 
 def _candidates(geometry: DecoderGeometry) -> Tensor:
-    return torch.tensor(min(_CANDIDATES, geometry.vocab_size))
+    return torch.tensor(min(_CANDIDATES, geometry.columns))
 
 
 def _cross(geometry: DecoderGeometry, states: DType) -> list[Tensor]:

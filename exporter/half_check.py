@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from exporter.checkpoint import Checkpoint
 from exporter.hard_audio import AudioCase
-from graphs import EncoderGraph, WithPastGraph, attention_implementation, find_cross_attention, traceable
+from graphs import (
+    EncoderGraph,
+    WithPastGraph,
+    attention_implementation,
+    find_cross_attention,
+    restricted_output,
+    traceable,
+)
 from graphs.precision import BlockCalls, BlockPlan, Crossing, blocks_of, in_precisions, is_norm, model_roots
 from graphs.precision_weights import FULL, HALF, named_modules, own_parameters
 from s2t_runtime.manifest import PrecisionErrors
@@ -54,7 +61,7 @@ class _Reference:
     tokens: list[Tensor]
     """int64 [batch, 1] of each step, the first one given, the others the best ones."""
     log_probs: list[Tensor]
-    """float32 [batch, vocab] of each step."""
+    """float32 [batch, columns] of each step."""
     finite: list[bool]
     """Of every crossing in order: masks may well hold -inf in float32 as well."""
 
@@ -107,6 +114,7 @@ class HalfCheck:
         *,
         prompt: Sequence[int],
         max_positions: int | None = None,
+        output_ids: Tensor | None = None,
     ) -> None:
         """Run every case in float32.
 
@@ -115,14 +123,16 @@ class HalfCheck:
             cases: audio, within the model's limits.
             prompt: token ids that decoding begins with.
             max_positions: tokens that the decoder takes at most, prompt included; None: any number.
+            output_ids: int64, ascending: tokens that the output projection is restricted to; None: all.
         """
         model = checkpoint.model
+        self._output_ids = output_ids
         self._steps = _STEPS if max_positions is None else min(_STEPS, max_positions - len(prompt))
         self._model = model
         longest = max(len(waveform) for case in cases for waveform in case.waveforms)
         self._encoder = EncoderGraph(model, checkpoint.features, max_samples=longest).eval()
         self._cross_attention = find_cross_attention(model.decoder)
-        self._decoder = WithPastGraph(model.decoder, self._cross_attention).eval()
+        self._decoder = WithPastGraph(model.decoder, self._cross_attention, output_ids).eval()
         self._prompt = torch.tensor([list(prompt)])
         self.roots = model_roots(model)
         with self._as_exported():
@@ -189,7 +199,10 @@ class HalfCheck:
     def parameters(self) -> dict[str, list[nn.Parameter]]:
         """Block -> its own parameters."""
         owners = own_parameters(dict(named_modules(self.roots)), self.plan.blocks)
-        return {block: [getattr(module, name) for module, name in owned] for block, owned in owners.items()}
+        with self._as_exported():  # a restricted projection has weights of its own
+            return {
+                block: [getattr(module, name) for module, name in owned] for block, owned in owners.items()
+            }
 
     def _run_in_float32(self, cases: Sequence[AudioCase]) -> tuple[list[_Reference], dict[str, float]]:
         everything = self.plan.widened(self.plan.blocks)
@@ -210,6 +223,7 @@ class HalfCheck:
             attention_implementation(self._model.encoder, "eager"),
             attention_implementation(decoder, self._cross_attention.implementation),
             traceable(decoder),
+            restricted_output(decoder, self._output_ids),
             torch.no_grad(),
         ):
             yield
@@ -227,8 +241,8 @@ class HalfCheck:
         for step in range(self._steps):
             logits, past = self._decoder.decode(tokens[-1][:, None], mask, cross, past)
             log_probs.append(torch.log_softmax(logits[:, 0], -1))
-            following = log_probs[-1].argmax(-1, keepdim=True) if given is None else given[step + 1]
-            tokens.append(following)
+            best = self._decoder.tokens(log_probs[-1].argmax(-1, keepdim=True))
+            tokens.append(best if given is None else given[step + 1])
         return tokens, log_probs
 
 

@@ -12,9 +12,8 @@ from exporter.checkpoint import Checkpoint
 from exporter.onnx_export import OPSET
 from exporter.options import ExportOptions
 from exporter.write_graphs import WrittenGraphs
-from graphs import DecoderGeometry, GraphSignature
+from graphs import CrossAttentionMode, DecoderGeometry, GraphSignature
 from s2t_runtime.manifest import (
-    FORMAT_VERSION,
     AudioInfo,
     DecoderInfo,
     Detokenizer,
@@ -22,11 +21,13 @@ from s2t_runtime.manifest import (
     GraphInfo,
     Manifest,
     ModelInfo,
+    OutputVocabularyInfo,
     PrecisionInfo,
     PrecisionPolicy,
     TensorInfo,
 )
 from s2t_runtime.options import GenerationOptions
+from s2t_runtime.output_vocabulary import OUTPUT_VOCABULARY
 
 MAX_CANDIDATES = 3840
 """TensorRT's largest top-k."""
@@ -65,9 +66,9 @@ def build_manifest(
     parity: Literal["passed", "not checked"] = "not checked",
 ) -> Manifest:
     """The manifest of a bundle, whose graphs were compared with eager PyTorch or were not."""
-    geometry = findings.geometry
+    decoder = _decoder_info(findings.geometry, findings.graphs[options.precisions[0]].cross_attention)
     return Manifest(
-        format_version=FORMAT_VERSION,
+        format_version=decoder.format_version,
         model=_model_info(checkpoint),
         audio=findings.audio,
         graphs={
@@ -76,19 +77,25 @@ def build_manifest(
         },
         files=files,
         default_precision=options.precisions[0],
-        decoder=DecoderInfo(
-            layers=geometry.layers,
-            heads=geometry.heads,
-            head_dim=geometry.head_dim,
-            vocab_size=geometry.vocab_size,
-            max_positions=geometry.max_positions,
-            cross_attention=findings.graphs[options.precisions[0]].cross_attention,
-            max_candidates=min(geometry.vocab_size, MAX_CANDIDATES),
-        ),
+        decoder=decoder,
         generation=findings.generation.to_dict(),
         languages=findings.languages,
         detokenizer=findings.detokenizer,
         provenance=_provenance(checkpoint, options, parity),
+    )
+
+
+def _decoder_info(geometry: DecoderGeometry, cross_attention: CrossAttentionMode) -> DecoderInfo:
+    size = geometry.output_size
+    return DecoderInfo(
+        layers=geometry.layers,
+        heads=geometry.heads,
+        head_dim=geometry.head_dim,
+        vocab_size=geometry.vocab_size,
+        max_positions=geometry.max_positions,
+        cross_attention=cross_attention,
+        max_candidates=min(geometry.columns, MAX_CANDIDATES),
+        output_vocabulary=None if size is None else OutputVocabularyInfo(OUTPUT_VOCABULARY, size),
     )
 
 

@@ -33,6 +33,10 @@ class ExportOptions:
     """JSON file {language code: token id or token text}; None: what checkpoint, model card and tokenizer say."""
     audio: tuple[Path, ...] = ()
     """Recordings to check with, besides the built-in probes; a lower precision's policy is searched with them too."""
+    vocab_from: tuple[Path, ...] = ()
+    """Texts like those that the model is to write: the decoder can then write their tokens only."""
+    vocab_tokens: Path | None = None
+    """The same as a list: a file with one token id a line, or a JSON list; with ``vocab_from`` both count."""
     check: bool = True
     """Compare with eager PyTorch before the bundle is put in place."""
     force: bool = False

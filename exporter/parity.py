@@ -45,9 +45,9 @@ def check_parity(
         CheckpointError: the checkpoint is another model than the bundle's.
     """
     geometry = decoder_geometry(checkpoint.model.decoder)
-    reference = EagerReference(checkpoint)
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    manifest = opened.manifest
+    manifest, output_ids = opened.manifest, opened.output_ids()
+    reference = EagerReference(checkpoint, output_ids)
     _check_same_model(manifest.decoder, geometry)
     rows = compare_graphs(
         reference,
@@ -72,7 +72,8 @@ def check_parity(
             else compare_steps(reference, session, spoken, prompt, manifest.decoder.max_positions)
         )
     versions = {name: installed_version(name) for name in _VERSIONS}
-    return ParityReport(precision, provider, versions, rows, decodings, steps, budget)
+    written = None if output_ids is None else len(output_ids)
+    return ParityReport(precision, provider, versions, rows, decodings, steps, budget, written)
 
 
 def allowance_for(checkpoint: Checkpoint, budget: PrecisionErrors | None = None) -> Allowance:

@@ -67,7 +67,7 @@ class _Encoded:
     """Encoder mask, cross keys and values, candidates: the same in every step."""
     prompt: Tensor
     logits: Tensor
-    """float32 [batch, 1, vocab], eager's for the prompt."""
+    """float32 [batch, 1, columns], eager's for the prompt."""
     cache: EncoderDecoderCache
     """Eager's after the prompt."""
     generator: torch.Generator
@@ -125,7 +125,7 @@ class _Comparison:
         prompt = torch.randint(vocab, (len(waveforms), 1, case.prompt), generator=generator)
         cache = self.reference.new_cache()
         logits = self.reference.decode(prompt[:, 0], encoding, cache)[:, None]
-        count = np.asarray(min(vocab, 7), dtype=np.int64)
+        count = np.asarray(min(logits.shape[-1], 7), dtype=np.int64)
         feeds = {**exact, "encoder_mask": encoding.mask.numpy(), "candidates": count}
         return _Encoded(case, encoding, feeds, prompt, logits, cache, generator)
 
@@ -151,7 +151,7 @@ class _Comparison:
                 "beam_index": beam_index,
             }
             outputs = graph.run(feeds)
-            self._compare_step(outputs, logits.reshape(batch, case.beams, vocab), cache)
+            self._compare_step(outputs, logits.reshape(batch, case.beams, -1), cache)
             order = torch.randint(case.beams, (batch, case.beams), generator=encoded.generator).numpy()
             beam_index = rows * case.beams + order
 
@@ -163,7 +163,7 @@ class _Comparison:
         count = outputs["candidate_ids"].shape[-1]
         self.note("candidate_log_probs", outputs["candidate_log_probs"], log_probs.topk(count).values.numpy())
         # Near ties may swap ids, so each candidate is held to eager's log-probability of its own id.
-        chosen = log_probs.gather(-1, torch.from_numpy(outputs["candidate_ids"]))
+        chosen = self.reference.of_tokens(log_probs, torch.from_numpy(outputs["candidate_ids"]))
         self.note("candidate_ids", outputs["candidate_log_probs"], chosen.numpy())
         present = [value for name, value in outputs.items() if name.startswith("present_")]
         names = [name for name in outputs if name.startswith("present_")]

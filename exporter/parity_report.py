@@ -27,6 +27,8 @@ class ParityReport:
     """Along eager's own tokens, audio to log-probabilities; of precisions that have a budget."""
     budget: PrecisionErrors | None = None
     """What ``steps`` must keep; None is float32, whose tokens must be eager's."""
+    written_tokens: int | None = None
+    """Tokens to which eager's output projection was cut, as the bundle's is; None: all."""
 
     @property
     def ties(self) -> int:
@@ -83,6 +85,7 @@ class ParityReport:
             "provider": self.provider,
             "passed": self.passed,
             "versions": dict(self.versions),
+            "written_tokens": self.written_tokens,
             "decodings": {
                 "compared": len(self.decodings),
                 "identical_tokens": self.identical,
@@ -148,7 +151,7 @@ def render_markdown(records: Sequence[Mapping[str, Any]]) -> str:
 def _section(record: Mapping[str, Any]) -> str:
     decodings = record["decodings"]
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
-    budget, steps = record.get("budget"), record.get("steps")
+    budget, steps, written = (record.get(name) for name in ("budget", "steps", "written_tokens"))
     ties = (
         f"eager's own margin below {TIE_MARGIN:.0e}"
         if budget is None
@@ -159,6 +162,11 @@ def _section(record: Mapping[str, Any]) -> str:
         "",
         f"Provider {record['provider']}; {versions}.",
         "",
+        *(
+            [f"Eager's output projection was cut to the {written} tokens that the bundle writes.", ""]
+            if written
+            else []
+        ),
         f"{decodings['compared']} decodings compared with `generate()`: {decodings['identical_tokens']} with "
         f"identical tokens, {decodings['ties']} ties ({ties}); largest "
         f"difference of a score at length penalty 1 {decodings['worst_score_difference']:.1e} (allowed "

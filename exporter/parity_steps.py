@@ -52,13 +52,13 @@ def compare_steps(
 def _eager_steps(
     reference: EagerReference, utterance: Utterance, prompt: Sequence[int], count: int
 ) -> tuple[list[list[int]], Array]:
-    """The tokens fed in each step, and float32 log-probabilities [steps, vocab]."""
+    """The tokens fed in each step, and float32 log-probabilities [steps, columns]."""
     encoding, cache = reference.encode([utterance.samples]), reference.new_cache()
     tokens, rows = [list(prompt)], []
     for _ in range(count):
         logits = reference.decode(torch.tensor([tokens[-1]]), encoding, cache)
         rows.append(torch.log_softmax(logits[0], -1))
-        tokens.append([int(rows[-1].argmax())])
+        tokens.append([int(reference.tokens(rows[-1].argmax()))])
     return tokens[:count], torch.stack(rows).numpy()
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from exporter.audio_limits import min_samples, padding_is_safe
 from exporter.bundle_writer import bundle_directory, check_target, describe_files, write_manifest
@@ -13,6 +17,7 @@ from exporter.checkpoint import Checkpoint
 from exporter.errors import ExportError, ParityError
 from exporter.generation_defaults import generation_defaults
 from exporter.hub import OnStage
+from exporter.kept_ids import kept_ids
 from exporter.languages import find_languages
 from exporter.load_source import load_source
 from exporter.manifest_builder import Findings, build_manifest
@@ -26,10 +31,11 @@ from exporter.recordings import read_recordings
 from exporter.sources import CheckpointSource, Source
 from exporter.tokenizer_files import write_tokenizer
 from exporter.write_graphs import WrittenGraphs, require_decoding, write_graphs
-from graphs import decoder_geometry
+from graphs import DecoderGeometry, decoder_geometry
 from s2t_runtime.bundle import Bundle
 from s2t_runtime.manifest import AudioInfo, Manifest
 from s2t_runtime.options import GenerationOptions
+from s2t_runtime.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
 
 
 @dataclass(frozen=True)
@@ -184,12 +190,16 @@ def _write_files(
         given=options.languages,
     )
     graphs: dict[str, WrittenGraphs] = {}
+    output = _restricted(checkpoint, options, geometry, defaults, languages, directory)
+    geometry = dataclasses.replace(geometry, output_size=None if output is None else len(output))
     policies: dict[str, FoundPolicy] = {}
     for precision in options.precisions:
         (directory / precision).mkdir()
         if precision in BUDGETS:
             clock.begin(f"find what {precision} cannot hold")
-            policies[precision] = _policy(checkpoint, precision, audio, usual_prompt(checkpoint, languages))
+            policies[precision] = _policy(
+                checkpoint, precision, audio, usual_prompt(checkpoint, languages), output
+            )
         graphs[precision] = write_graphs(
             checkpoint,
             geometry,
@@ -198,6 +208,7 @@ def _write_files(
             directory=directory / precision,
             on_stage=_naming(clock, precision, options),
             plan=policies[precision].plan if precision in policies else None,
+            output_ids=output,
         )
     clock.begin("write tokenizer and limits")
     detokenizer = write_tokenizer(checkpoint.tokenizer, directory)
@@ -207,7 +218,25 @@ def _write_files(
     return Findings(geometry, info, defaults, languages, detokenizer, graphs, records)
 
 
-def _policy(checkpoint: Checkpoint, precision: str, audio: _Audio, prompt: list[int]) -> FoundPolicy:
+def _restricted(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    geometry: DecoderGeometry,
+    defaults: GenerationOptions,
+    languages: Mapping[str, int],
+    directory: Path,
+) -> Tensor | None:
+    """The ids that the output projection keeps, written down for hosts; None: all."""
+    ids = kept_ids(checkpoint, options, geometry, defaults, languages)
+    if ids is None:
+        return None
+    write_output_vocabulary(directory / OUTPUT_VOCABULARY, ids)
+    return torch.from_numpy(ids)
+
+
+def _policy(
+    checkpoint: Checkpoint, precision: str, audio: _Audio, prompt: list[int], output_ids: Tensor | None
+) -> FoundPolicy:
     return policy_for(
         checkpoint,
         precision,
@@ -216,6 +245,7 @@ def _policy(checkpoint: Checkpoint, precision: str, audio: _Audio, prompt: list[
         prompt=prompt,
         max_positions=decoder_geometry(checkpoint.model.decoder).max_positions,
         recordings=audio.recordings,
+        output_ids=output_ids,
     )
 
 

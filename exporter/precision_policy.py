@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from exporter.checkpoint import Checkpoint
 from exporter.errors import PrecisionError
@@ -75,6 +75,7 @@ def policy_for(
     prompt: Sequence[int],
     max_positions: int | None,
     recordings: Sequence[Utterance] = (),
+    output_ids: Tensor | None = None,
 ) -> FoundPolicy:
     """Search the policy of a checkpoint.
 
@@ -86,6 +87,7 @@ def policy_for(
         prompt: token ids that decoding begins with.
         max_positions: of the decoder; None: any number.
         recordings: real audio to try besides the built-in cases.
+        output_ids: int64, ascending: tokens that the output projection is restricted to; None: all.
 
     Raises:
         PrecisionError: no choice of blocks keeps the model finite and within the budget.
@@ -97,7 +99,13 @@ def policy_for(
         max_samples=max_samples,
         parameters=parameters,
     )
-    check = HalfCheck(checkpoint, (*cases, *recorded(recordings)), prompt=prompt, max_positions=max_positions)
+    check = HalfCheck(
+        checkpoint,
+        (*cases, *recorded(recordings)),
+        prompt=prompt,
+        max_positions=max_positions,
+        output_ids=output_ids,
+    )
     return search_policy(check, BUDGETS[precision])
 
 

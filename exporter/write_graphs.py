@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from exporter.checkpoint import Checkpoint
@@ -25,6 +25,7 @@ from graphs import (
     decoding_faults,
     encoder_state_width,
     find_cross_attention,
+    restricted_output,
     traceable,
 )
 from graphs.precision import BlockPlan, in_precisions, model_roots
@@ -74,18 +75,20 @@ def write_graphs(
     directory: Path,
     on_stage: OnStage,
     plan: BlockPlan | None = None,
+    output_ids: Tensor | None = None,
 ) -> WrittenGraphs:
     """Export the three graphs to ``directory``.
 
     Args:
         checkpoint: the loaded model.
-        geometry: of its decoder.
+        geometry: of its decoder; its output_size goes with ``output_ids``.
         min_samples: shortest audio the encoder takes.
         max_samples: longest audio the bundle is for; position tables reach so far.
         directory: exists; receives encoder.onnx, decoder_first_step.onnx, decoder_with_past.onnx and
             their weight files.
         on_stage: told the name of each graph as its export starts.
         plan: float16 graphs, with these blocks in float32; None writes float32 ones.
+        output_ids: int64, ascending: tokens that the output projection is restricted to; None: all.
 
     Raises:
         GraphError: a graph cannot be exported or breaks its contract.
@@ -99,7 +102,7 @@ def write_graphs(
         directory=directory,
         plan=plan,
     )
-    decoders = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage, plan)
+    decoders = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage, plan, output_ids)
     return WrittenGraphs(encoder, decoders.first_step, decoders.with_past, decoders.cross_attention)
 
 
@@ -141,15 +144,17 @@ def write_decoders(
     directory: Path,
     on_stage: OnStage,
     plan: BlockPlan | None = None,
+    output_ids: Tensor | None = None,
 ) -> WrittenDecoders:
-    """Export both decoder graphs onto one weight file."""
+    """Export both decoder graphs onto one weight file; arguments as for ``write_graphs``."""
     cross_attention = find_cross_attention(decoder)
     with (
         attention_implementation(decoder, cross_attention.implementation),
         traceable(decoder),
+        restricted_output(decoder, output_ids),
         _planned({"decoder": decoder}, plan) as states,
     ):
-        exports = decoder_exports(decoder, cross_attention, geometry, states)
+        exports = decoder_exports(decoder, cross_attention, geometry, states, output_ids)
         models: list[ir.Model] = []
         for export in exports:
             on_stage(export.signature.name)

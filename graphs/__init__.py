@@ -10,6 +10,7 @@ from graphs.encoder import EncoderGraph, FeatureSettings
 from graphs.features import WaveformSettings
 from graphs.geometry import decoder_geometry
 from graphs.log_mel import LogMelSettings
+from graphs.output_projection import restricted_output, restriction_fault
 from graphs.signature import (
     DecoderGeometry,
     GraphSignature,
@@ -38,6 +39,8 @@ __all__ = [
     "encoder_state_width",
     "find_cross_attention",
     "first_step_signature",
+    "restricted_output",
+    "restriction_fault",
     "traceable",
     "with_past_signature",
 ]

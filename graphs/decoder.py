@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 class DecoderGraph(nn.Module):
     """What both decoder graphs share: one pass over the decoder, then the candidates of each beam."""
 
-    def __init__(self, decoder: PreTrainedModel, cross_attention: CrossAttention) -> None:
+    output_ids: Tensor | None
+
+    def __init__(
+        self, decoder: PreTrainedModel, cross_attention: CrossAttention, output_ids: Tensor | None = None
+    ) -> None:
         """Wrap a decoder whose attention implementation is ``cross_attention.implementation``.
 
         Args:
             decoder: a causal language model with cross-attention.
             cross_attention: how it attends to the encoder, as find_cross_attention found it.
+            output_ids: int64 [columns], the token of each of its logits, where it runs in restricted_output; None:
+                it has one for each id.
         """
         super().__init__()
+        self.register_buffer("output_ids", output_ids)
         self.decoder = decoder
         self.cross_attention = cross_attention
         self.state_width = encoder_state_width(decoder.config)
@@ -38,7 +45,7 @@ class DecoderGraph(nn.Module):
     def decode(
         self, input_ids: Tensor, encoder_mask: Tensor, cross: list[Tensor], past: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Logits of the last position float32 [batch, beams, vocab], and the grown cache."""
+        """Logits of the last position float32 [batch, beams, columns], and the grown cache."""
         batch, beams, new = input_ids.shape
         # An additive mask of four axes passes through every decoder's mask preparation unchanged.
         dtype = cross[0].dtype
@@ -73,8 +80,15 @@ class DecoderGraph(nn.Module):
         # -inf. Subtracting the normaliser after the top-k spares a pass over the vocabulary.
         shifted = logits - logits.amax(dim=-1, keepdim=True)
         normaliser = torch.log(torch.exp(shifted).sum(dim=-1, keepdim=True))
-        best, ids = torch.topk(shifted, count, dim=-1)
-        return best - normaliser, ids
+        best, columns = torch.topk(shifted, count, dim=-1)
+        return best - normaliser, self.tokens(columns)
+
+    def tokens(self, columns: Tensor) -> Tensor:
+        """The token ids int64 [...] of columns of the logits int64 [...]."""
+        if self.output_ids is None:
+            return columns
+        # Indexing would become GatherND; this is Gather and Squeeze.
+        return nn.functional.embedding(columns, self.output_ids[:, None]).squeeze(-1)
 
 
 class FirstStepGraph(DecoderGraph):
@@ -92,7 +106,7 @@ class FirstStepGraph(DecoderGraph):
             candidates: int64 [], how many candidates to return.
 
         Returns:
-            logits [batch, 1, vocab], candidate_log_probs and candidate_ids [batch, 1, candidates],
+            logits [batch, 1, columns], candidate_log_probs and candidate_ids [batch, 1, candidates],
             then present_key.N, present_value.N [batch, heads, prompt, head_dim].
         """
         logits, present = self.decode(input_ids, encoder_mask, cross, [])
@@ -122,7 +136,7 @@ class WithPastGraph(DecoderGraph):
             candidates: int64 [], how many candidates to return per beam.
 
         Returns:
-            logits [batch, beams, vocab], candidate_log_probs and candidate_ids
+            logits [batch, beams, columns], candidate_log_probs and candidate_ids
             [batch, beams, candidates], then present_key.N, present_value.N
             [batch * beams, heads, past + new, head_dim].
         """

@@ -46,9 +46,16 @@ class DecoderGeometry:
     head_dim: int
     """Width of one head."""
     vocab_size: int
-    """Width of the logits."""
+    """Token ids that the decoder takes, and width of the logits unless ``output_size`` says otherwise."""
     max_positions: int | None
     """Longest token sequence the position table allows; None where positions are unbounded."""
+    output_size: int | None = None
+    """Tokens that a restricted output projection has; None: all."""
+
+    @property
+    def columns(self) -> int:
+        """Width of the logits."""
+        return self.vocab_size if self.output_size is None else self.output_size
 
 
 def cross_specs(geometry: DecoderGeometry, dtype: DType = "float32") -> tuple[TensorSpec, ...]:
@@ -130,7 +137,7 @@ def with_past_signature(geometry: DecoderGeometry, states: DType = "float32") ->
 
 def _scores(geometry: DecoderGeometry, beams: int | str) -> tuple[TensorSpec, ...]:
     return (
-        TensorSpec("logits", "float32", ("batch", beams, geometry.vocab_size)),
+        TensorSpec("logits", "float32", ("batch", beams, geometry.columns)),
         TensorSpec("candidate_log_probs", "float32", ("batch", beams, "candidates")),
         TensorSpec("candidate_ids", "int64", ("batch", beams, "candidates")),
     )

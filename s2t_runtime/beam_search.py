@@ -68,7 +68,7 @@ class BeamSearch:
         beams = plan.num_beams
         # Enough that num_beams go on even where every end token of every beam is among the best.
         keep = max(2, 1 + len(plan.eos_token_ids)) * beams
-        self._keep = min(keep, beams * plan.vocab_size)
+        self._keep = min(keep, beams * plan.width)
         self._source = RowSource(step, plan, keep=keep, max_candidates=max_candidates)
         self._length = len(plan.prompt)
         self._eos = np.array(plan.eos_token_ids, dtype=np.int64)

@@ -27,6 +27,7 @@ from typing import Final, Literal
 
 from s2t_runtime.errors import BundleError, OptionError
 from s2t_runtime.manifest import FileInfo, GraphInfo, Manifest, PrecisionInfo
+from s2t_runtime.output_vocabulary import Int64, read_output_vocabulary
 
 MANIFEST_NAME: Final = "manifest.json"
 FAST_HASH_LIMIT: Final = 64 * 2**20
@@ -80,6 +81,20 @@ class Bundle:
                 "choose one of these or export again with this precision"
             )
         return graphs[precision]
+
+    def output_ids(self) -> Int64 | None:
+        """The token id of each column of the logits, int64 [columns]; None: column and id are one.
+
+        Raises:
+            BundleError: the file that lists them holds something else than the manifest says.
+        """
+        decoder = self.manifest.decoder
+        listed = decoder.output_vocabulary
+        if listed is None:
+            return None
+        return read_output_vocabulary(
+            self.path_of(listed.path), count=listed.count, vocab_size=decoder.vocab_size
+        )
 
     def graph_path(self, precision: str, graph_name: str) -> Path:
         """Where the ONNX file of a graph lies.

@@ -194,8 +194,9 @@ def _bundle_lines(bundle: Bundle) -> tuple[tuple[str, str], ...]:
     ]
     shortest_s, longest_s = (n / audio.sampling_rate for n in (audio.min_samples, audio.max_samples))
     padding = "may be padded" if audio.padding_safe else "are encoded without padding"
+    written = "" if decoder.output_vocabulary is None else f", {decoder.written_tokens} of them written"
     limits = (
-        f"{decoder.max_positions or 'any number of'} positions, {decoder.vocab_size} tokens, "
+        f"{decoder.max_positions or 'any number of'} positions, {decoder.vocab_size} tokens{written}, "
         f"at most {decoder.max_candidates} candidates a beam"
     )
     return (

@@ -15,8 +15,8 @@ from typing import Annotated, Final
 from s2t_runtime.errors import BundleError
 from s2t_runtime.json_records import OneOf, Reader, parse, shown, text_of
 
-FORMAT_VERSION: Final = 2
-"""What this release writes; it reads every version from 1 on. docs/bundle.md says what each brought."""
+FORMAT_VERSION: Final = 3
+"""The newest version that this release writes; it reads every one from 1 on. docs/bundle.md says what each brought."""
 _REMEDY: Final = "copy the bundle again or export again"
 
 
@@ -134,8 +134,20 @@ class FileInfo:
 
 
 @dataclass(frozen=True)
+class OutputVocabularyInfo:
+    """The file that lists the tokens of a restricted output projection, and how many they are."""
+
+    path: str
+    count: int
+
+
+@dataclass(frozen=True)
 class DecoderInfo:
-    """The decoder's shape: what a host needs to make empty caches and to check its options."""
+    """The decoder's shape: what a host needs to make empty caches and to check its options.
+
+    ``vocab_size`` counts the ids that the graphs take; ``output_vocabulary`` says which of them have a column in
+    ``logits`` and can be written, None: all.
+    """
 
     layers: int
     heads: int
@@ -144,6 +156,17 @@ class DecoderInfo:
     max_positions: int | None
     cross_attention: Annotated[str, OneOf(("shared", "expanded"))]
     max_candidates: int
+    output_vocabulary: OutputVocabularyInfo | None = None
+
+    @property
+    def written_tokens(self) -> int:
+        """Tokens that the decoder can write: columns of its logits."""
+        return self.vocab_size if self.output_vocabulary is None else self.output_vocabulary.count
+
+    @property
+    def format_version(self) -> int:
+        """The lowest format version whose readers take such a decoder for what it is."""
+        return 2 if self.output_vocabulary is None else 3
 
 
 @dataclass(frozen=True)
@@ -256,6 +279,8 @@ class Manifest:
         manifest = reader.record(Manifest, document, "")
         if not reader.problems and manifest.default_precision not in manifest.graphs:
             reader.wrong("default_precision", manifest.default_precision, f"one of {[*manifest.graphs]}")
+        if not reader.problems and manifest.decoder.output_vocabulary and manifest.format_version < 3:
+            reader.wrong("format_version", manifest.format_version, "3 with decoder.output_vocabulary")
         if reader.problems:
             raise BundleError(f"manifest.json is malformed: {'; '.join(reader.problems)}: {_REMEDY}")
         return manifest

@@ -70,11 +70,17 @@ class SpeechToText:
         self._session: Session[Any] | None = session
         self._detokenize = load_detokenizer(bundle)
         self._defaults = GenerationOptions.from_dict(bundle.manifest.generation)
+        self._output_ids = bundle.output_ids()
 
     @property
     def manifest(self) -> Manifest:
         """What the bundle says of itself."""
         return self._bundle.manifest
+
+    @property
+    def output_token_ids(self) -> Int64 | None:
+        """The ids that a bundle with a restricted vocabulary can write, int64 in rising order; None: all."""
+        return self._output_ids
 
     @overload
     def generate(
@@ -160,6 +166,7 @@ class SpeechToText:
             languages=self.manifest.languages,
             vocab_size=decoder.vocab_size,
             max_positions=decoder.max_positions,
+            output_ids=self._output_ids,
         )
 
     def close(self) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.option_values import CHECKS, PrefixFunction, check_id, check_ids
+from s2t_runtime.option_ids import KnownIds, biases
+from s2t_runtime.option_values import PrefixFunction
 from s2t_runtime.options import GenerationOptions
+from s2t_runtime.output_vocabulary import Int64
 from s2t_runtime.sampling_options import Sampling, plan_sampling
 
 DEFAULT_NEW_TOKENS = 20  # transformers' length where neither the call nor the bundle sets one
@@ -51,6 +53,13 @@ class SearchPlan:
     decay: tuple[int, float] | None = None  # length behind which end tokens become more likely, and factor
     prefix_allowed_tokens_fn: PrefixFunction | None = None
     renormalize_logits: bool = False
+    # Token id of each column of the logits, ascending; None: column and id are one. The bundle's, no option.
+    output_ids: Int64 | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def width(self) -> int:
+        """Tokens that can be chosen: columns of the logits."""
+        return self.vocab_size if self.output_ids is None else len(self.output_ids)
 
 
 def plan_search(
@@ -60,6 +69,7 @@ def plan_search(
     languages: Mapping[str, int],
     vocab_size: int,
     max_positions: int | None,
+    output_ids: Int64 | None = None,
 ) -> SearchPlan:
     """Resolve a call's options over a bundle's defaults over transformers' global ones.
 
@@ -69,19 +79,21 @@ def plan_search(
         languages: the bundle's language codes and the token of each.
         vocab_size: size of the decoder's vocabulary.
         max_positions: positions that the decoder has, None where it has no limit.
+        output_ids: int64, the ids that a restricted output projection has, ascending; None: all.
 
     Raises:
         OptionError: an option is out of range, contradicts another or would be ignored.
     """
     merged = GenerationOptions(
         **{
-            field.name: _first(getattr(overrides, field.name), getattr(defaults, field.name))
-            for field in fields(GenerationOptions)
+            one.name: _first(getattr(overrides, one.name), getattr(defaults, one.name))
+            for one in fields(GenerationOptions)
         }
     )
-    _check_ids(merged, vocab_size)
+    known = KnownIds(vocab_size, output_ids)
+    known.check_options(merged)
     prompt = _prompt(merged)
-    forced_bos, language = _forced_bos(defaults, overrides, languages, len(prompt), vocab_size)
+    forced_bos, language = _forced_bos(defaults, overrides, languages, len(prompt), known)
     max_length = _max_length(defaults, overrides, len(prompt), max_positions)
     _check_forced(merged, forced_bos)
     eos = _ids(merged.eos_token_id)
@@ -108,10 +120,11 @@ def plan_search(
         vocab_size=vocab_size,
         language=language,
         sampling=plan_sampling(overrides, merged, num_beams, len(eos)),
-        sequence_bias=_biases(merged),
+        sequence_bias=biases(merged),
         decay=_decay(merged, len(prompt)),
         prefix_allowed_tokens_fn=merged.prefix_allowed_tokens_fn,
         renormalize_logits=merged.renormalize_logits or False,
+        output_ids=output_ids,
     )
 
 
@@ -135,11 +148,6 @@ def _widths(options: GenerationOptions) -> tuple[int, int]:
             f"per beam; pass num_beams={returned}{draws} or fewer num_return_sequences"
         )
     return beams, returned
-
-
-def _biases(options: GenerationOptions) -> tuple[tuple[tuple[int, ...], float], ...]:
-    pairs = options.sequence_bias or ()
-    return tuple(pairs.items()) if isinstance(pairs, Mapping) else pairs
 
 
 def _decay(options: GenerationOptions, prompt: int) -> tuple[int, float] | None:
@@ -214,7 +222,7 @@ def _forced_bos(
     overrides: GenerationOptions,
     languages: Mapping[str, int],
     prompt: int,
-    vocab_size: int,
+    known: KnownIds,
 ) -> tuple[int | None, str | None]:
     asked = overrides.language is not None or overrides.forced_bos_token_id is not None
     if asked and prompt > 1:
@@ -230,8 +238,8 @@ def _forced_bos(
         token = _language_token(source.language, token, languages)
     if token is None:
         return None, None
-    _check_range("forced_bos_token_id", (token,), vocab_size)
-    codes = sorted(code for code, known in languages.items() if known == token)
+    known.check("forced_bos_token_id", (token,))
+    codes = sorted(code for code, own in languages.items() if own == token)
     return token, source.language or next(iter(codes), None)
 
 
@@ -261,25 +269,6 @@ def _check_forced(options: GenerationOptions, forced_bos: int | None) -> None:
             raise OptionError(
                 f"{name} {list(tokens)} is all in suppress_tokens, which leaves nothing to choose, wanted "
                 "one that is not suppressed; take it out of suppress_tokens"
-            )
-
-
-def _check_ids(options: GenerationOptions, vocab_size: int) -> None:
-    unused = "bos_token_id" if options.decoder_start_token_id is not None else ""
-    for name, check in CHECKS.items():
-        if check in {check_id, check_ids} and name != unused:
-            _check_range(name, _ids(getattr(options, name)), vocab_size)
-    for word in options.bad_words_ids or ():
-        _check_range("bad_words_ids", word, vocab_size)
-    for sequence, _ in _biases(options):
-        _check_range("sequence_bias", sequence, vocab_size)
-
-
-def _check_range(name: str, ids: tuple[int, ...], vocab_size: int) -> None:
-    for token in ids:
-        if token >= vocab_size:
-            raise OptionError(
-                f"{name} has token {token}, wanted ids from 0 to {vocab_size - 1}; correct the id"
             )
 
 

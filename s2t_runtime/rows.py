@@ -1,6 +1,6 @@
 """What may follow each beam: rows of candidates, fetched from the decoder and taken through the rules.
 
-A sparse row holds the best candidates of the graph; a whole row is n = vocabulary with ids 0, 1, 2 ...
+A sparse row holds the best candidates of the graph; a whole row has every token that can be chosen, by rising id.
 Whole rows are cut down again to what a search can choose before they are handed out.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from s2t_runtime.output_vocabulary import columns_of
 from s2t_runtime.plan import SearchPlan
 from s2t_runtime.probabilities import log_softmax
 from s2t_runtime.rules import Mask, Rules, StepRules
@@ -42,7 +43,10 @@ class RowSource:
         self._step = step
         self._rules = Rules(plan)
         self._plan = plan
-        self._keep = min(keep, plan.vocab_size)
+        self._keep = min(keep, plan.width)
+        every = np.arange(plan.width, dtype=np.int64) if plan.output_ids is None else plan.output_ids
+        self._every = every  # the id of each column of whole rows
+        self._ends = columns_of(plan.eos_token_ids, plan.output_ids)
         self._max_candidates = max_candidates
         self._bias = SequenceBias(plan) if plan.sequence_bias else None
         function = plan.prefix_allowed_tokens_fn
@@ -68,9 +72,9 @@ class RowSource:
         rules = self._rules.at(histories)
         if rules.forced:
             self._step(tokens, beam_index, 1)  # for the cache alone
-            ids, scores = rules.replaced(beam_index.shape, self._keep, self._plan.vocab_size)
+            ids, scores = rules.replaced(beam_index.shape, self._keep, self._every)
             return self._finished(ids, scores, scores)
-        wanted = 1 if self._rules.whole_rows else min(self._keep + rules.lowered(), self._plan.vocab_size)
+        wanted = 1 if self._rules.whole_rows else min(self._keep + rules.lowered(), self._plan.width)
         if self._rules.whole_rows or wanted > self._max_candidates:
             logits = self._step(tokens, beam_index, 1, with_logits=True).logits
             return self._whole(logits, rules, histories, active)
@@ -83,7 +87,7 @@ class RowSource:
             raise RuntimeError("the step function returned no logits although they were asked for")
         log_probs = log_softmax(logits)
         single = self._plan.num_beams == 1
-        ids = np.broadcast_to(np.arange(logits.shape[-1], dtype=np.int64), logits.shape)
+        ids = np.broadcast_to(self._every, logits.shape)
         scores = self._ruled(ids, logits if single else log_probs, rules, histories, active)
         if self._plan.sampling is not None:
             return self._finished(ids, scores, log_probs)
@@ -91,7 +95,8 @@ class RowSource:
             scores = _renormalized(scores)
         best = best_of_rows(scores, self._keep)
         kept = np.take_along_axis(scores, best, axis=-1)
-        return Rows(best, kept, np.take_along_axis(log_probs, best, axis=-1) if single else kept)
+        tokens = np.take_along_axis(ids, best, axis=-1)
+        return Rows(tokens, kept, np.take_along_axis(log_probs, best, axis=-1) if single else kept)
 
     def _ruled(
         self, ids: Int64, scores: Float32, rules: StepRules, histories: Int64, active: Mask
@@ -104,8 +109,8 @@ class RowSource:
             scores = self._constraint(histories, scores, np.broadcast_to(active, histories.shape[:2]))
         if self._plan.decay is not None:
             # Tokens at -inf stay there, so it may come behind the bans.
-            scores = decayed(scores, histories.shape[-1], self._plan.decay, self._plan.eos_token_ids)
-        return scores if rules.late is None else np.where(rules.late, np.float32(-np.inf), scores)
+            scores = decayed(scores, histories.shape[-1], self._plan.decay, self._ends)
+        return scores if rules.late is None else np.where(rules.late[ids], np.float32(-np.inf), scores)
 
     def _finished(self, ids: Int64, scores: Float32, log_probs: Float32) -> Rows:
         """Rows after the rules of sampling and renormalize_logits, where the plan has them."""

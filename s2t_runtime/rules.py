@@ -114,10 +114,13 @@ class StepRules:
             scores = np.where(self.common[ids], np.float32(-np.inf), scores)
         return scores
 
-    def replaced(self, rows: tuple[int, ...], keep: int, vocab_size: int) -> tuple[Int64, Float32]:
-        """Ids and scores of the rows [batch, beams] that forced tokens leave: 0, and -inf for ``keep`` others."""
+    def replaced(self, rows: tuple[int, ...], keep: int, every: Int64) -> tuple[Int64, Float32]:
+        """Ids and scores of the rows [batch, beams] that forced tokens leave: 0, and -inf for ``keep`` others.
+
+        ``every`` is int64, the ids that can be chosen, in rising order.
+        """
         distinct = sorted(set(self.forced))
-        lowest = range(min(keep + len(distinct), vocab_size))
+        lowest = every[: keep + len(distinct)].tolist()
         row = np.array(distinct + [token for token in lowest if token not in distinct], dtype=np.int64)
         ids = np.broadcast_to(row, (*rows, row.size))
         scores = np.full(ids.shape, -np.inf, dtype=np.float32)

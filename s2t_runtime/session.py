@@ -27,7 +27,8 @@ class Candidates:
     Attributes:
         log_probs: float32 [batch, beams, candidates], log-softmax of the raw logits, descending.
         ids: int64 [batch, beams, candidates], the token of each.
-        logits: float32 [batch, beams, vocab], raw, only where they were asked for.
+        logits: float32 [batch, beams, columns], raw, only where they were asked for; a column for each id, or for
+            each that a restricted output projection has.
     """
 
     log_probs: Float32
@@ -72,7 +73,7 @@ class StepFunction(Protocol):
                 each beam continues. The first call passes ``beam_index[b, 0] = b``; the second one
                 follows a single row per utterance, so it passes ``beam_index[b, :] = b``.
             candidates: how many candidates per beam to return, at least 1.
-            with_logits: also return the raw logits of the whole vocabulary.
+            with_logits: also return the raw logits of all columns.
         """
 
 

@@ -1,15 +1,19 @@
-"""The rules that may raise a token's score, and so need whole rows: scores float32 [batch, beams, vocab].
+"""The rules that may raise a token's score, and so need whole rows: scores float32 [batch, beams, width].
 
+``width`` is the vocabulary, or what a restricted output projection has of it: then column and id differ.
 Copies of transformers' logits processors, with the same float32 operations in the same order.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2t_runtime.errors import OptionError
 from s2t_runtime.option_values import PrefixFunction
+from s2t_runtime.output_vocabulary import columns_of, outside
 from s2t_runtime.plan import SearchPlan
 from s2t_runtime.session import Float32, Int64
 
@@ -20,11 +24,12 @@ class SequenceBias:
     """``SequenceBiasLogitsProcessor``: a number added where a sequence may be completed."""
 
     def __init__(self, plan: SearchPlan) -> None:
-        self._single = np.zeros(plan.vocab_size, dtype=np.float32)
+        self._output_ids = plan.output_ids
+        self._single = np.zeros(plan.width, dtype=np.float32)
         groups: dict[int, list[tuple[tuple[int, ...], float]]] = {}
         for sequence, bias in plan.sequence_bias:
             if len(sequence) == 1:
-                self._single[sequence[0]] = bias
+                self._single[columns_of(sequence, plan.output_ids)] = bias
             else:
                 groups.setdefault(len(sequence), []).append((sequence, bias))
         # By length in the order of first appearance, because the sums are rounded.
@@ -41,8 +46,8 @@ class SequenceBias:
             if prefix > histories.shape[-1]:
                 continue
             completes = (histories[:, :, None, -prefix:] == sequences[:, :-1]).all(axis=-1)
-            for number, token in enumerate(sequences[:, -1]):
-                bias[..., token] += np.where(completes[..., number], biases[number], np.float32(0))
+            for number, column in enumerate(columns_of(sequences[:, -1].tolist(), self._output_ids)):
+                bias[..., column] += np.where(completes[..., number], biases[number], np.float32(0))
         return scores + bias
 
 
@@ -63,7 +68,7 @@ class PrefixConstraint:
 
         Args:
             histories: int64 [batch, beams, length].
-            scores: float32 [batch, beams, vocab].
+            scores: float32 [batch, beams, width].
             active: bool [batch, beams], the hypotheses that have not ended.
 
         Raises:
@@ -71,7 +76,8 @@ class PrefixConstraint:
         """
         mask = np.full_like(scores, -np.inf)
         for utterance, beam in np.argwhere(active).tolist():
-            mask[utterance, beam, self._allowed(utterance, histories[utterance, beam])] = 0.0
+            allowed = self._allowed(utterance, histories[utterance, beam])
+            mask[utterance, beam, columns_of(allowed, self._plan.output_ids)] = 0.0
         mask[~active] = 0.0
         constrained = scores + mask
         impossible = np.isneginf(constrained.max(axis=-1))
@@ -99,25 +105,32 @@ class PrefixConstraint:
                 f"prefix_allowed_tokens_fn returned token {wrong[0]} for utterance {utterance}, wanted ids "
                 f"from 0 to {self._plan.vocab_size - 1}; correct the id"
             )
+        absent = outside(ids, self._plan.output_ids)
+        if absent:
+            raise OptionError(
+                f"prefix_allowed_tokens_fn returned token {absent[0]} for utterance {utterance}, which this bundle "
+                f"cannot write: it was exported with {self._plan.width} of {self._plan.vocab_size} tokens; return "
+                "those among SpeechToText.output_token_ids"
+            )
         return ids
 
 
 def decayed(
-    scores: Float32, length: int, decay: tuple[int, float], eos_token_ids: tuple[int, ...]
+    scores: Float32, length: int, decay: tuple[int, float], end_columns: Sequence[int] | Int64
 ) -> Float32:
     """``ExponentialDecayLengthPenalty``: end tokens gain more with every token past the start.
 
     Args:
-        scores: float32 [batch, beams, vocab].
+        scores: float32 [batch, beams, width].
         length: tokens so far, prompt included.
         decay: the length behind which they gain, and the factor.
-        eos_token_ids: the end tokens.
+        end_columns: of the end tokens.
     """
     start, factor = decay
     if length <= start:
         return scores
-    # Doubled ids count once, as in an assignment by index.
-    eos = list(eos_token_ids)
+    # Doubled ones count once, as in an assignment by index.
+    eos = list(end_columns)
     gain = np.zeros_like(scores)
     with np.errstate(over="ignore", invalid="ignore"):
         ends = scores[..., eos]

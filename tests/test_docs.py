@@ -30,6 +30,7 @@ RECORDS = [
     manifest.TensorInfo,
     manifest.FileInfo,
     manifest.DecoderInfo,
+    manifest.OutputVocabularyInfo,
     manifest.Detokenizer,
     manifest.JoiningStep,
     *ENGINE_RECORDS,

@@ -25,6 +25,7 @@ def test_all_that_is_asked_for_is_there(digits_bundle: Path) -> None:
     text = (digits_bundle / "manifest.json").read_bytes()
     assert found["bundle"]["sha256"] == hashlib.sha256(text).hexdigest()
     assert found["bundle"]["precisions"] == ["fp32"]
+    assert found["bundle"]["written_tokens"] == found["bundle"]["vocabulary"]
     assert found["machine"]["gpu_state"] is None
 
 

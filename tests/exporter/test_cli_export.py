@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,6 +112,8 @@ def test_a_directory_gives_the_output_its_name(
         (["--max-audio-seconds", "12.5"], "max_audio_s", 12.5),
         (["--languages", "codes.json"], "languages", Path("codes.json")),
         (["--audio", "a.wav", "--audio", "b.wav"], "audio", (Path("a.wav"), Path("b.wav"))),
+        (["--vocab-from", "a.txt", "--vocab-from", "b.txt"], "vocab_from", (Path("a.txt"), Path("b.txt"))),
+        (["--vocab-tokens", "ids.json"], "vocab_tokens", Path("ids.json")),
         (["--no-check"], "check", False),
         (["--check"], "check", True),
         (["--force"], "force", True),
@@ -191,6 +194,17 @@ def test_the_closing_table(fake: FakeExport) -> None:
         "licence: apache-2.0",
         "next: run-s2t out AUDIO.wav --language cy",
     ]
+
+
+def test_a_restricted_vocabulary_is_counted(fake: FakeExport) -> None:
+    path = fake.bundle / "manifest.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["format_version"] = 3
+    document["decoder"].update(
+        vocab_size=250054, output_vocabulary={"path": "output_vocabulary.bin", "count": 30000}
+    )
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert "vocabulary: the decoder writes 30,000 of 250,054 tokens" in invoke("model").stdout.splitlines()
 
 
 def test_ties_are_counted(fake: FakeExport) -> None:

@@ -101,6 +101,22 @@ def test_a_model_that_fits_is_near_float32_and_stays_as_it_was(encoder: str, dec
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+def test_a_restricted_projection_is_judged_by_its_own_rows() -> None:
+    model = tiny_models.tiny_model("wav2vec2-group", "gpt2")
+    head, ids = model.decoder.lm_head, torch.tensor([0, 2, 9, 17, 37, 38, 41, 55])
+    extractor = tiny_models.tiny_extractor(model.config.encoder.model_type)
+    check = HalfCheck(unsaved(model, extractor), cases()[:1], prompt=[2], output_ids=ids)
+    trial = check.trial(check.plan)
+    assert trial.errors is not None
+    assert 0 < trial.errors.log_prob_difference < 0.1
+    (reference,) = check._references
+    assert reference.log_probs[0].shape[-1] == len(ids)
+    assert {int(token) for tokens in reference.tokens[1:] for token in tokens} <= set(ids.tolist())
+    # Tied to the input table, it has weights of its own all the same.
+    assert [tuple(one.shape) for one in check.parameters()["decoder.lm_head"]] == [(len(ids), 16)]
+    assert head.weight is model.decoder.transformer.wte.weight
+
+
 @torch.no_grad()
 def test_the_first_fault_in_the_order_of_computation_is_reported() -> None:
     model = tiny_models.tiny_model("wav2vec2-stable-adapter", "mbart")

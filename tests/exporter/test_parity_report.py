@@ -40,6 +40,14 @@ def half_report(
     return dataclasses.replace(report(decodings=decodings), precision="fp16", steps=steps, budget=BUDGET)
 
 
+def test_a_restricted_vocabulary_is_told() -> None:
+    whole, cut = report(), dataclasses.replace(report(), written_tokens=13)
+    assert [one.record()["written_tokens"] for one in (whole, cut)] == [None, 13]
+    sentence = "Eager's output projection was cut to the 13 tokens that the bundle writes.\n"
+    assert sentence in render_markdown([cut.record()])
+    assert "output projection" not in render_markdown([whole.record()])
+
+
 TIE = decoding(same=False, tie=True)
 
 

@@ -228,8 +228,8 @@ def test_files_and_fields_beside_the_manifest_do_not_matter(root: Path) -> None:
 
 
 def test_a_newer_version_is_refused(root: Path) -> None:
-    change_manifest(root, lambda m: m.update(format_version=3))
-    assert "has format_version 3; this s2t_runtime reads up to 2: install" in refusal(root)
+    change_manifest(root, lambda m: m.update(format_version=4))
+    assert "has format_version 4; this s2t_runtime reads up to 3: install" in refusal(root)
 
 
 def test_a_manifest_that_is_not_text_is_refused(root: Path) -> None:

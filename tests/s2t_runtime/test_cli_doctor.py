@@ -239,6 +239,18 @@ def test_describes_a_bundle(has: Callable[..., None], bundle: Path) -> None:
     }
 
 
+def test_says_how_many_tokens_a_restricted_decoder_writes(has: Callable[..., None], bundle: Path) -> None:
+    has(providers=("CPUExecutionProvider",))
+    document = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    document["format_version"] = 3
+    document["decoder"]["output_vocabulary"] = {"path": "output_vocabulary.bin", "count": 40}
+    (bundle / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
+    found = dict(sections(cli_doctor.diagnose(str(bundle))))
+    assert dict(found[f"bundle {bundle}"])["decoder"] == (
+        "128 positions, 400 tokens, 40 of them written, at most 400 candidates a beam"
+    )
+
+
 def test_json_is_one_object(has: Callable[..., None], bundle: Path) -> None:
     has(providers=("CPUExecutionProvider",))
     result = CliRunner().invoke(main, ["--json", str(bundle)])

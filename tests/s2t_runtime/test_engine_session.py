@@ -11,9 +11,10 @@ import pytest
 import tiny_models
 from engine_models import ONE, RATE, SEARCHES, TWO, differs, said, through_double
 from engine_sets import Limits
+from restricted_bundles import restricted
 
 import s2t_runtime
-from s2t_runtime import ClosedError, SessionError, SpeechToText
+from s2t_runtime import ClosedError, OptionError, SessionError, SpeechToText
 from s2t_runtime.bundle import Bundle, open_bundle
 from s2t_runtime.engine_limits import ENCODER, FIRST_STEP, WITH_PAST
 
@@ -58,6 +59,25 @@ def test_tiny_pairs_decode_as_onnx_runtime_decodes_them(
             ]
             for one, other in zip(found, wanted, strict=True):
                 assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_a_restricted_vocabulary_decodes_as_onnx_runtime_decodes_it(once: tiny_models.Once) -> None:
+    case = restricted(once, "decoder_with_past")
+    limits = Limits(candidates=case.bundle.manifest.decoder.max_candidates)
+    batch = [np.random.default_rng(5).normal(0, 0.1, 9000).astype(np.float32)]
+    with s2t_runtime.load(case.bundle.root, threads=1) as reference:
+        engines, _ = through_double(case.bundle, limits)
+        # The last one fetches the logits.
+        for options in ({"num_beams": 4}, {"num_beams": 1, "repetition_penalty": 0.7}):
+            found = engines.generate(batch, sampling_rate=RATE, max_new_tokens=12, **options)  # type: ignore[arg-type]
+            wanted = reference.generate(batch, sampling_rate=RATE, max_new_tokens=12, **options)  # type: ignore[arg-type]
+            assert found[0].tokens == wanted[0].tokens
+            assert found[0].score == pytest.approx(wanted[0].score, abs=1e-5)
+            assert set(found[0].tokens) <= set(case.ids)
+        with pytest.raises(
+            OptionError, match="forced_bos_token_id has token 9, which this bundle cannot write"
+        ):
+            engines.generate(batch, sampling_rate=RATE, forced_bos_token_id=9)
 
 
 def test_memory_is_allocated_once_and_for_the_largest_request(digits: Bundle, model: SpeechToText) -> None:

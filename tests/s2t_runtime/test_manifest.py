@@ -11,7 +11,6 @@ import pytest
 
 from s2t_runtime.errors import BundleError
 from s2t_runtime.manifest import (
-    FORMAT_VERSION,
     AudioInfo,
     BlockPrecision,
     DecoderInfo,
@@ -20,6 +19,7 @@ from s2t_runtime.manifest import (
     GraphInfo,
     Manifest,
     ModelInfo,
+    OutputVocabularyInfo,
     PrecisionErrors,
     PrecisionInfo,
     PrecisionPolicy,
@@ -124,7 +124,8 @@ GOLDEN = """\
     "vocab_size": 32,
     "max_positions": null,
     "cross_attention": "shared",
-    "max_candidates": 32
+    "max_candidates": 32,
+    "output_vocabulary": null
   },
   "generation": {
     "early_stopping": "never",
@@ -215,7 +216,7 @@ def small_manifest() -> Manifest:
         ),
     )
     return Manifest(
-        format_version=FORMAT_VERSION,
+        format_version=2,
         model=ModelInfo(
             id="someone/speech-model",
             revision=None,
@@ -291,6 +292,21 @@ def test_fields_with_a_default_may_be_missing() -> None:
     assert Manifest.from_json(json.dumps(changed)).graphs["fp32"].policy is None
     changed["detokenizer"] = None
     assert Manifest.from_json(json.dumps(changed)).detokenizer is None
+    del changed["decoder"]["output_vocabulary"]
+    assert Manifest.from_json(json.dumps(changed)).decoder.output_vocabulary is None
+
+
+def test_a_restricted_output_is_of_format_3_so_that_older_readers_refuse_it() -> None:
+    plain = small_manifest()
+    assert plain.decoder.format_version == 2
+    decoder = replace(plain.decoder, output_vocabulary=OutputVocabularyInfo("output_vocabulary.bin", 7))
+    assert decoder.format_version == 3
+    written = replace(plain, decoder=decoder, format_version=3).to_json()
+    assert Manifest.from_json(written).decoder == decoder
+    assert refusal({**json.loads(written), "format_version": 2}) == (
+        "manifest.json is malformed: format_version is 2, wanted 3 with decoder.output_vocabulary: copy the "
+        "bundle again or export again"
+    )
 
 
 def test_numbers_may_be_written_without_a_fraction() -> None:
@@ -310,8 +326,8 @@ def test_numbers_may_be_written_without_a_fraction() -> None:
 
 
 def test_a_newer_version_is_refused_before_anything_else() -> None:
-    assert refusal({"format_version": 3, "model": "of another shape"}) == (
-        "manifest.json has format_version 3; this s2t_runtime reads up to 2: install a newer export-s2t"
+    assert refusal({"format_version": 4, "model": "of another shape"}) == (
+        "manifest.json has format_version 4; this s2t_runtime reads up to 3: install a newer export-s2t"
     )
 
 

@@ -91,7 +91,7 @@ def _as_whole_rows(rules: StepRules, scores: np.ndarray) -> np.ndarray:
     ids = np.broadcast_to(np.arange(VOCAB), scores.shape)
     if not rules.forced:
         return rules.apply(ids, scores)
-    ids, replaced = rules.replaced((BATCH, BEAMS), 1, VOCAB)
+    ids, replaced = rules.replaced((BATCH, BEAMS), 1, np.arange(VOCAB))
     whole = np.full(scores.shape, -np.inf, dtype=np.float32)
     np.put_along_axis(whole, ids, replaced, axis=-1)
     return whole
@@ -175,7 +175,7 @@ def test_every_rule_of_the_plan_is_in_the_table(plan_of: Any) -> None:
     assert set(RULES) <= plan
     lengths_and_widths = {
         "prompt", "num_beams", "num_return_sequences", "max_length", "length_penalty", "early_stopping",
-        "eos_token_ids", "pad_token_id", "begin_index", "vocab_size", "language",
+        "eos_token_ids", "pad_token_id", "begin_index", "vocab_size", "output_ids", "language",
     }  # fmt: skip
     assert plan - set(RULES) == lengths_and_widths
 

@@ -1,0 +1,158 @@
+"""Which tokens a restricted output projection keeps: those of a text or a list, and those that decoding needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoTokenizer
+
+from exporter.checkpoint import Checkpoint
+from exporter.errors import ExportError, UnsupportedModelError, brief_error
+from exporter.options import ExportOptions
+from graphs import DecoderGeometry, restriction_fault
+from s2t_runtime.option_ids import token_ids
+from s2t_runtime.options import GenerationOptions
+
+_LINES: Final = 1000
+"""Of text that are tokenised at once."""
+_TOKENS_WANTED: Final = "wanted one token id a line, or a JSON list of them"
+
+Int64 = NDArray[np.int64]
+
+
+def kept_ids(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    geometry: DecoderGeometry,
+    defaults: GenerationOptions,
+    languages: Mapping[str, int],
+) -> Int64 | None:
+    """The ids that the output projection keeps, int64, ascending; None: all, where no option asks for less.
+
+    Beside what the user's files name, these are every special token of the tokenizer (the end, padding and start
+    tokens, those of all languages, and the unknown one), every language of the bundle, and every id that the
+    stored generation options hold: forced and suppressed tokens, bad words, biased sequences.
+
+    Args:
+        checkpoint: the loaded model.
+        options: of the export: its vocab_from and vocab_tokens.
+        geometry: of the decoder.
+        defaults: the generation options that the bundle will store.
+        languages: language code -> token id.
+
+    Raises:
+        ExportError: a file cannot be read, holds no token or one that the decoder does not have; or the text cannot
+            be tokenised.
+        UnsupportedModelError: the decoder's output projection cannot be cut to these rows exactly.
+    """
+    if not options.vocab_from and options.vocab_tokens is None:
+        return None
+    size = geometry.vocab_size
+    found: set[int] = set()
+    if options.vocab_tokens is not None:
+        found |= read_token_ids(options.vocab_tokens, size)
+    if options.vocab_from:
+        found |= {token for token in text_ids(checkpoint, options.vocab_from) if token < size}
+    found |= {token for token in checkpoint.tokenizer.all_special_ids if token < size}
+    found |= {token for ids in token_ids(defaults).values() for token in ids if token < size}
+    found |= set(languages.values())
+    ids = np.array(sorted(found), dtype=np.int64)
+    fault = restriction_fault(checkpoint.model.decoder, torch.from_numpy(ids))
+    if fault is not None:
+        kind = checkpoint.model.config.decoder.model_type
+        raise UnsupportedModelError(
+            checkpoint.files.source,
+            [
+                f"the output projection of decoder {kind!r} cannot be cut to a part of the vocabulary: {fault}; "
+                "export without --vocab-from and --vocab-tokens"
+            ],
+        )
+    return ids
+
+
+def read_token_ids(path: Path, vocab_size: int) -> set[int]:
+    """The ids in a file: one a line, blank lines apart, or a JSON list.
+
+    Raises:
+        ExportError: it cannot be read, holds none, or something else than ids of the decoder.
+    """
+    text = _text(path, "--vocab-tokens wants a file with one token id a line, or a JSON list of them")
+    try:
+        listed: Any = json.loads(text) if text.lstrip().startswith("[") else None
+    except (ValueError, RecursionError) as error:
+        raise ExportError(f"{path} is not JSON ({error}), {_TOKENS_WANTED}") from error
+    entries: list[Any] = [_number(line) for line in text.split("\n") if line.strip()]
+    if listed is not None:
+        entries = listed
+    wrong = [entry for entry in entries if type(entry) is not int or not 0 <= entry < vocab_size]
+    if wrong:
+        raise ExportError(
+            f"{path} holds {json.dumps(wrong[0])[:40]}, {_TOKENS_WANTED}, from 0 to {vocab_size - 1}: correct it"
+        )
+    if not entries:
+        raise ExportError(f"{path} holds no token id, {_TOKENS_WANTED}")
+    return set(entries)
+
+
+def _number(line: str) -> int | str:
+    stripped = line.strip()
+    # int() would take 1_000 and digits of other scripts as well.
+    return int(stripped) if stripped.isascii() and stripped.isdigit() else stripped
+
+
+def text_ids(checkpoint: Checkpoint, paths: Sequence[Path]) -> set[int]:
+    """The tokens of all lines of text files, tokenised as target text, without special tokens around them.
+
+    Raises:
+        ExportError: a file cannot be read or is empty; there is no tokenizer, or it fails.
+    """
+    if "tokenizer" in checkpoint.origin.neutral:
+        raise ExportError(
+            f"{checkpoint.files.source} comes without a tokenizer, so --vocab-from cannot tell which tokens a text "
+            "needs: name them with --vocab-tokens"
+        )
+    # The checkpoint's own again: what a Python tokenizer was converted to can decode only.
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint.files.directory, trust_remote_code=False)
+    if getattr(tokenizer, "tgt_lang", "") is None:
+        tokenizer.tgt_lang = (
+            tokenizer.src_lang
+        )  # M2M100 knows no target text without; it changes no word's tokens
+    found: set[int] = set()
+    for path in paths:
+        before = _text(path, "--vocab-from wants a text file in UTF-8")
+        lines = [line for line in before.splitlines() if line.strip()]
+        if not lines:
+            raise ExportError(
+                f"{path} holds no text: --vocab-from wants what the model is to write, line by line"
+            )
+        try:
+            found.update(_tokens(tokenizer, lines))
+        except Exception as error:  # Rust's tokenizers raise bare Exception, Python's any builtin one
+            raise ExportError(
+                f"the tokenizer {type(tokenizer).__name__} cannot tokenise {path} ({brief_error(error)}): name the "
+                "tokens with --vocab-tokens"
+            ) from error
+    return found
+
+
+def _tokens(tokenizer: Any, lines: Sequence[str]) -> Iterator[int]:
+    for start in range(0, len(lines), _LINES):
+        several = lines[start : start + _LINES]
+        encoded = tokenizer(text_target=several, add_special_tokens=False, verbose=False)
+        for ids in encoded["input_ids"]:
+            yield from ids
+
+
+def _text(path: Path, wanted: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read ({error.strerror}): {wanted}") from error
+    except UnicodeDecodeError as error:
+        raise ExportError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): {wanted}") from error

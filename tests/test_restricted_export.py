@@ -1,0 +1,145 @@
+"""A restricted vocabulary through whole exports: the digits model in both precisions, and random weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from click.testing import CliRunner
+from restricted_bundles import Restricted, open_restricted
+from restricted_eager import Eager, cut_generate, suppressed_generate
+from tiny_halves import VOCAB, decoder_config, encoder_config
+from tiny_models import Once
+from transformers import SpeechEncoderDecoderConfig
+
+import s2t_runtime
+from benchmarks.agreement import agreement
+from benchmarks.peer_runtime import open_peer as open_runtime
+from benchmarks.peer_torch import open_peer as open_eager
+from benchmarks.tasks import make_tasks
+from exporter import ExportOptions, export_checkpoint
+from exporter.cli_check import main as check_main
+from exporter.cli_export import main as export_main
+from exporter.parity_generate import SCORE_TOLERANCE
+
+pytestmark = pytest.mark.broad
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits(once: Once, digits_checkpoint: Path) -> Restricted:
+    def make(path: Path) -> None:
+        text = path.parent / "numbers.txt"
+        text.write_text(
+            "null eins zwei drei vier fünf\nsechs sieben acht neun hundert und zwanzig\n", encoding="utf-8"
+        )
+        export_checkpoint(
+            str(digits_checkpoint),
+            ExportOptions(output=path, precisions=("fp32", "fp16"), vocab_from=(text,)),
+        )
+
+    checkpoint = tiny_models.load_checkpoint(tiny_models.locate_checkpoint(str(digits_checkpoint)))
+    return open_restricted(once("restricted-digits", make), checkpoint)
+
+
+@pytest.mark.parametrize("eager", [cut_generate, suppressed_generate])
+def test_digits_decode_as_eager_does(digits: Restricted, waveforms: list[Any], eager: Eager) -> None:
+    assert len(digits.ids) < 80
+    searches = [{"num_beams": 1}, {"num_beams": 5, "num_return_sequences": 5}]
+    with s2t_runtime.load(digits.bundle.root, precision="fp32", threads=1) as model:
+        for audio in waveforms:
+            # Of these languages the text has the words of one.
+            for language in ("de", "cy"):
+                for search in searches:
+                    asked = {"max_new_tokens": 30, **search}
+                    got = model.generate(audio, sampling_rate=16_000, language=language, **asked)
+                    forced = model.manifest.languages[language]
+                    wanted = eager(
+                        digits.checkpoint, digits.ids, audio, {**asked, "forced_bos_token_id": forced}
+                    )
+                    assert tuple(one.tokens for one in got.hypotheses) == wanted.tokens
+                    np.testing.assert_allclose(
+                        [one.score for one in got.hypotheses], wanted.scores, atol=1e-4
+                    )
+
+
+def test_the_export_proved_digits_in_both_precisions(digits: Restricted) -> None:
+    reports = json.loads((digits.bundle.root / "parity.json").read_text(encoding="utf-8"))
+    assert [(one["precision"], one["passed"]) for one in reports] == [("fp32", True), ("fp16", True)]
+    assert [one["written_tokens"] for one in reports] == [len(digits.ids)] * 2
+    page = (digits.bundle.root / "parity.md").read_text(encoding="utf-8")
+    assert f"cut to the {len(digits.ids)} tokens that the bundle writes" in page
+    policy = digits.bundle.manifest.graphs["fp16"].policy
+    assert policy is not None
+    assert set(policy.blocks) >= {"features", "norms", "softmax", "scores"}
+    options = digits.bundle.manifest.provenance["options"]
+    assert isinstance(options, dict)
+    assert (options["vocab_from"], options["vocab_tokens"]) == (["numbers.txt"], None)
+    weights = digits.bundle.manifest.files
+    assert weights["fp16/decoder.onnx.data"].size < 0.52 * weights["fp32/decoder.onnx.data"].size
+
+
+def test_check_s2t_knows_of_it(digits: Restricted, digits_checkpoint: Path) -> None:
+    result = CliRunner().invoke(
+        check_main, [str(digits.bundle.root), "--against", str(digits_checkpoint), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    assert [record["passed"] for record in json.loads(result.stdout)] == [True, True]
+
+
+def test_eager_as_a_peer_answers_with_the_same_tokens(
+    digits: Restricted, digits_checkpoint: Path, tmp_path: Path
+) -> None:
+    tasks = make_tasks(digits.bundle, tmp_path, (1.0,), (1, 5), 8)
+    bundle = str(digits.bundle.root)
+    eager = open_eager(bundle=bundle, against=[str(digits_checkpoint)], device="cpu", threads=1)
+    runtime = open_runtime(bundle=bundle, precision="fp32", threads=1)
+    for task in tasks:
+        found = agreement(runtime.answer(task), eager.answer(task), task.tokens)
+        assert (found.identical, found.agreeing) == (1, task.tokens)
+        assert found.score_difference < SCORE_TOLERANCE
+        assert len(eager.run(task).times.steps_s) == task.tokens - 1
+    runtime.close()
+
+
+# Random weights: there is no tokenizer, so a list says which tokens are kept.
+
+
+def test_random_weights_take_a_list_of_ids(tmp_path: Path) -> None:
+    roles = {"is_decoder": True, "add_cross_attention": True}
+    config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
+        encoder_config(), decoder_config("mbart", **roles), decoder_start_token_id=2
+    )
+    config.save_pretrained(tmp_path / "geometry")
+    (tmp_path / "ids").write_text("".join(f"{token}\n" for token in range(5, 30)), encoding="utf-8")
+    source = ["--random-weights", str(tmp_path / "geometry")]
+    listed = ["--vocab-tokens", str(tmp_path / "ids")]
+    result = CliRunner().invoke(export_main, [*source, *listed, "-o", str(tmp_path / "bundle")])
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text(encoding="utf-8"))
+    count = manifest["decoder"]["output_vocabulary"]["count"]
+    assert 25 < count < 30
+    assert f"the decoder writes {count} of {VOCAB} tokens" in result.stdout
+    checked = CliRunner().invoke(check_main, [str(tmp_path / "bundle"), "--against", source[1]])
+    assert checked.exit_code == 0, checked.output
+    assert f"cut to the {count} tokens that the bundle writes" in checked.output
+    refused = CliRunner().invoke(
+        export_main, [*source, "--vocab-from", str(tmp_path / "ids"), "-o", "bundle"]
+    )
+    assert refused.exit_code == 1
+    assert (
+        "comes without a tokenizer, so --vocab-from cannot tell which tokens a text needs" in refused.stderr
+    )
