@@ -1,0 +1,135 @@
+"""What the passes for int8 share: weights stored once, activations rounded once, a product that ONNX Runtime fuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from exporter.passes.int8_weights import Int8Rows, int8_rows
+
+_FLOAT: int = int(ir.DataType.FLOAT)
+
+
+def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """The tensor of an initializer; None for anything else."""
+    return None if value is None or not value.is_initializer() else value.const_value
+
+
+@dataclass
+class Int8Products:
+    """Builds int8 products in a graph.
+
+    Attributes:
+        graph: changed.
+        changed: whether a node has been replaced.
+    """
+
+    graph: ir.Graph
+    changed: bool = False
+    _rounded: dict[ir.Value, ir.Node] = field(default_factory=dict)
+    """Activations -> their DynamicQuantizeLinear."""
+    _weights: dict[tuple[ir.Value, bool], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
+    """Matrix and whether its rows are output channels in the graph -> int8 numbers and scales."""
+
+    def rounding(self, activations: ir.Value, name: str) -> tuple[ir.Node, bool]:
+        """The DynamicQuantizeLinear of these activations, and whether it is new, to be put into the graph."""
+        known = self._rounded.get(activations)
+        if known is not None:
+            return known, False
+        rounded = ir.node("DynamicQuantizeLinear", [activations], num_outputs=3, name=f"{name}_round")
+        self._rounded[activations] = rounded
+        return rounded, True
+
+    def weights(
+        self, matrix: ir.Value, rows: NDArray[np.float32], *, transposed: bool
+    ) -> tuple[ir.Value, ir.Value]:
+        """Initializers of a weight in int8, made once for each.
+
+        Args:
+            matrix: the float32 initializer.
+            rows: it, as [out, in].
+            transposed: the graph multiplies with its transpose, so that it is stored as [out, in]; otherwise
+                as [in, out].
+
+        Returns:
+            int8 numbers and float32 scales [out].
+        """
+        if (matrix, transposed) not in self._weights:
+            found = int8_rows(rows)
+            if not transposed:
+                found = Int8Rows(found.numbers.T, found.scales)
+            self._weights[matrix, transposed] = add_int8(self.graph, str(matrix.name), found)
+        return self._weights[matrix, transposed]
+
+    def scaled_product(
+        self, name: str, activations: ir.Value, rounded: ir.Node, numbers: ir.Value, scales: ir.Value
+    ) -> list[ir.Node]:
+        """Nodes of a float32 product of uint8 activations with int8 weights [in, out]; the last gives it.
+
+        They stand in the pattern that ONNX Runtime fuses into one kernel.
+
+        Args:
+            name: of the node that they replace, which their names begin with.
+            activations: uint8, as ``rounded`` or a view of it.
+            rounded: the DynamicQuantizeLinear behind it: its scale and zero point.
+            numbers: int8 [in, out].
+            scales: float32 [out].
+        """
+        product = ir.node("MatMulInteger", [activations, numbers, rounded.outputs[2]], name=f"{name}_int8")
+        wide = ir.node("Cast", [product.outputs[0]], {"to": _FLOAT}, name=f"{name}_float")
+        scale = ir.node("Mul", [rounded.outputs[1], scales], name=f"{name}_scale")
+        scaled = ir.node("Mul", [wide.outputs[0], scale.outputs[0]], name=f"{name}_scaled")
+        return [product, wide, scale, scaled]
+
+    def put_in_place(self, node: ir.Node, new: Sequence[ir.Node], weight: ir.Value) -> None:
+        """Replace a node by others, the last of which gives its result, and drop what nothing reads any more."""
+        self.graph.insert_before(node, new)
+        take_over(node.outputs[0], new[-1].outputs[0])
+        before = [value.producer() for value in node.inputs if value is not None]
+        self.graph.remove(node, safe=True)
+        for one in before:
+            if one is not None and one.op_type == "Transpose" and not one.outputs[0].uses():
+                self.graph.remove(one, safe=True)
+        drop_unused(self.graph, weight)
+        self.changed = True
+
+
+def add_int8(graph: ir.Graph, name: str, rows: Int8Rows) -> tuple[ir.Value, ir.Value]:
+    """Initializers ``NAME_int8`` and ``NAME_scale``; those of that name that are there already are used."""
+    return (
+        _initializer(graph, f"{name}_int8", rows.numbers),
+        _initializer(graph, f"{name}_scale", rows.scales),
+    )
+
+
+def int64(graph: ir.Graph, numbers: Sequence[int]) -> ir.Value:
+    """An initializer of int64 numbers, one for all uses of the same."""
+    name = "int64_" + "_".join(map(str, numbers))
+    return _initializer(graph, name, np.array(numbers, dtype=np.int64))
+
+
+def drop_unused(graph: ir.Graph, initializer: ir.Value) -> None:
+    """Remove an initializer that nothing reads any more."""
+    if not initializer.uses() and not initializer.is_graph_output():
+        graph.initializers.pop(str(initializer.name), None)
+
+
+def take_over(old: ir.Value, new: ir.Value) -> None:
+    """Give ``new`` everything that ``old`` was: readers, type, shape and name."""
+    new.type, new.shape = old.type, old.shape
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+    name, old.name = old.name, None
+    new.name = name
+
+
+def _initializer(
+    graph: ir.Graph, name: str, array: NDArray[np.int8] | NDArray[np.int64] | NDArray[np.float32]
+) -> ir.Value:
+    if name not in graph.initializers:
+        value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
+        graph.register_initializer(value)
+    return graph.initializers[name]
