@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
+from exporter.cli_add import run_addition, take_addition
 from exporter.cli_engines import ENGINE_FLAGS, engine_build_options, show_engines, take_engine_fields
+from exporter.cli_results import show_result
 from exporter.cli_source import source_options, take_source
 from exporter.console import (
     StageLines,
     comma_names,
     quiet_libraries,
-    readable_size,
     require_export_extra,
     user_errors,
 )
@@ -25,9 +25,6 @@ from s2t_runtime.engine_record import FLAVOURS
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from exporter.pipeline import ExportResult
-    from s2t_runtime.manifest import Manifest
 
 COMMAND = "export-s2t"
 
@@ -68,7 +65,8 @@ COMMAND = "export-s2t"
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Recording to check with, besides the built-in probes: for parity, and for what fp16 cannot hold; repeatable.",
+    help="Recording to check with, besides the built-in probes: for parity, and for what fp16 or int8 cannot hold; "
+    "repeatable.",
 )
 @click.option(
     "--vocab-from",
@@ -98,6 +96,19 @@ COMMAND = "export-s2t"
     help="Build TensorRT engines as the last stage, as compile-s2t does; fp16 where it is written.",
 )
 @engine_build_options
+@click.option(
+    "--add-precision",
+    "added",
+    metavar="PRECISION",
+    help="Add a precision to the bundle that stands in place of CHECKPOINT; goes with --against, --audio, --no-check.",
+)
+@click.option(
+    "--against",
+    metavar="CHECKPOINT",
+    multiple=True,
+    help="With --add-precision, where the bundle's checkpoint is, as check-s2t takes it  "
+    "[default: what the manifest names]",
+)
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
 def main(**arguments: object) -> None:
@@ -108,6 +119,12 @@ def main(**arguments: object) -> None:
     configuration alone (--random-weights).
     """
     quiet = bool(arguments.pop("quiet"))
+    added = take_addition(arguments)
+    if added is not None:
+        require_export_extra(COMMAND)
+        with user_errors(COMMAND):
+            run_addition(added, quiet=quiet)
+        return
     source = take_source(arguments)
     require_export_extra(COMMAND)
     with user_errors(COMMAND):
@@ -197,56 +214,3 @@ def _compile(console: Console, bundle: Path, engines: EngineOptions, *, quiet: b
         stages.finish()
     if not quiet:
         show_engines(console, bundle, made, describe_machine())
-
-
-def _precision_lines(manifest: Manifest) -> list[str]:
-    """What had to stay in float32, beyond what always does."""
-    from exporter.precision_policy import FIXED_BLOCKS  # noqa: PLC0415
-
-    lines = []
-    for precision, graphs in manifest.graphs.items():
-        if graphs.policy is None:
-            continue
-        blocks = [(name, block) for name, block in graphs.policy.blocks.items() if name not in FIXED_BLOCKS]
-        count = "1 block" if len(blocks) == 1 else f"{len(blocks) or 'no'} blocks"
-        lines.append(f"{precision}: {count} in float32 besides norms and softmax")
-        lines += [f"  {name}: {block.reason} (+{readable_size(block.extra_bytes)})" for name, block in blocks]
-    return lines
-
-
-def show_result(console: Console, result: ExportResult) -> None:
-    """The closing table: files, sizes, parity, licence, and the next command to type."""
-    from rich.table import Table  # noqa: PLC0415
-
-    manifest = result.manifest
-    table = Table("file", "size", title=f"{result.bundle}", title_justify="left")
-    for path, info in sorted(manifest.files.items()):
-        table.add_row(path, readable_size(info.size))
-    table.add_section()
-    table.add_row("in all", readable_size(sum(info.size for info in manifest.files.values())))
-    console.print(table)
-    for report in result.parity:
-        console.print(
-            f"parity {report.precision}: {report.identical} of {len(report.decodings)} decodings with identical "
-            f"tokens, {report.ties} ties, largest score difference {report.worst_score_difference:.1e}"
-            + (f"; step by step {report.spelt_steps}" if report.spelt_steps else ""),
-            soft_wrap=True,
-            highlight=False,
-        )
-    written = manifest.decoder.output_vocabulary
-    if written is not None:
-        console.print(
-            f"vocabulary: the decoder writes {written.count:,} of {manifest.decoder.vocab_size:,} tokens",
-            highlight=False,
-        )
-    for line in _precision_lines(manifest):
-        console.print(line, soft_wrap=True, highlight=False)
-    if not result.parity:
-        console.print("parity: not checked (--no-check); check-s2t does it any time")
-    console.print(f"model: {manifest.model.id}, {manifest.model.parameters:,} parameters", highlight=False)
-    console.print(f"licence: {manifest.model.licence or 'not stated by the checkpoint'}", highlight=False)
-    language = next(iter(sorted(manifest.languages)), None)
-    choice = f" --language {language}" if language else ""
-    console.print(
-        f"next: run-s2t {shlex.quote(str(result.bundle))} AUDIO.wav{choice}", highlight=False, soft_wrap=True
-    )

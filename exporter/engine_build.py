@@ -147,9 +147,14 @@ def census_of_bundle(
 
 
 def _plan(bundle: Bundle, options: EngineOptions, on_stage: OnStage) -> _Plan:
+    info = bundle.precision(options.precision)
+    if info.policy is not None and info.policy.base == "int8":
+        raise EngineError(
+            f"precision {options.precision!r} is made for CPUs, and TensorRT does not take its products: "
+            "compile fp16 or fp32"
+        )
     flavour = choose_flavour(options.flavour)
     replace(options, flavour=flavour)  # targets may contradict the flavour that was found
-    info = bundle.precision(options.precision)
     on_stage("check profiles and targets")
     graphs: dict[str, GraphInfo] = {name: getattr(info, name) for name in GRAPH_NAMES}
     wanted = tuple(name for name in _BUILD_ORDER if options.first_step or name != "decoder_first_step")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.errors import EngineError
+from exporter.precision_names import in_blocks
 
 PRODUCTS: Final = frozenset({"MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION"})
 """Layer types that multiply matrices, so where float32 costs time."""
-_RESIDUAL: Final = " (residual)"
 _SHOWN: Final = 5
 
 
@@ -55,7 +55,7 @@ def check_products(
     strays = [
         layer.node
         for layer in layers
-        if layer.kind in PRODUCTS and layer.output == "FLOAT" and not _recorded(layer.node, fp32_blocks)
+        if layer.kind in PRODUCTS and layer.output == "FLOAT" and not in_blocks(layer.node, fp32_blocks)
     ]
     if strays:
         more = f" and {len(strays) - _SHOWN} more" if len(strays) > _SHOWN else ""
@@ -64,13 +64,3 @@ def check_products(
             f"that the manifest records ({', '.join(sorted(fp32_blocks)) or 'none'}): "
             f"{', '.join(strays[:_SHOWN])}{more}: export again with --precision fp16"
         )
-
-
-def _recorded(node: str, blocks: Mapping[str, str]) -> bool:
-    """Whether a node lies in one of the blocks; nodes are called ``MODULE/...`` by their module's path."""
-    scope = node.rpartition("/")[0]
-    return any(
-        scope == block.removesuffix(_RESIDUAL)
-        or (not block.endswith(_RESIDUAL) and scope.startswith(f"{block}."))
-        for block in blocks
-    )

@@ -6,13 +6,13 @@ rounds at every operation, as a GPU does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from exporter.checkpoint import Checkpoint
 from exporter.hard_audio import AudioCase
@@ -26,7 +26,7 @@ from graphs import (
 )
 from graphs.precision import BlockCalls, BlockPlan, Crossing, blocks_of, in_precisions, is_norm, model_roots
 from graphs.precision_weights import FULL, HALF, named_modules, own_parameters
-from s2t_runtime.manifest import PrecisionErrors
+from s2t_runtime.manifest import BlockPrecision, PrecisionErrors
 
 _STEPS = 8
 _BEST = 8
@@ -127,6 +127,8 @@ class HalfCheck:
         """
         model = checkpoint.model
         self._output_ids = output_ids
+        self.left_out: Mapping[str, BlockPrecision] = {}
+        """Every block has a form in float16."""
         self._steps = _STEPS if max_positions is None else min(_STEPS, max_positions - len(prompt))
         self._model = model
         longest = max(len(waveform) for case in cases for waveform in case.waveforms)
@@ -196,13 +198,12 @@ class HalfCheck:
                     break
         return outcomes
 
-    def parameters(self) -> dict[str, list[nn.Parameter]]:
-        """Block -> its own parameters."""
+    def extra_bytes(self, blocks: Collection[str]) -> int:
+        """How much larger the parameters of these blocks are in float32 than in float16; shared ones count once."""
         owners = own_parameters(dict(named_modules(self.roots)), self.plan.blocks)
         with self._as_exported():  # a restricted projection has weights of its own
-            return {
-                block: [getattr(module, name) for module, name in owned] for block, owned in owners.items()
-            }
+            held = [getattr(module, name) for block in blocks for module, name in owners.get(block, ())]
+        return sum(2 * parameter.numel() for parameter in {id(one): one for one in held}.values())
 
     def _run_in_float32(self, cases: Sequence[AudioCase]) -> tuple[list[_Reference], dict[str, float]]:
         everything = self.plan.widened(self.plan.blocks)

@@ -72,7 +72,7 @@ def build_manifest(
         model=_model_info(checkpoint),
         audio=findings.audio,
         graphs={
-            precision: _precision_info(precision, graphs, findings.policies.get(precision))
+            precision: precision_info(precision, graphs, findings.policies.get(precision))
             for precision, graphs in findings.graphs.items()
         },
         files=files,
@@ -113,7 +113,9 @@ def _model_info(checkpoint: Checkpoint) -> ModelInfo:
     )
 
 
-def _precision_info(precision: str, graphs: WrittenGraphs, policy: PrecisionPolicy | None) -> PrecisionInfo:
+def precision_info(precision: str, graphs: WrittenGraphs, policy: PrecisionPolicy | None) -> PrecisionInfo:
+    """What the manifest says of one precision."""
+
     def graph_info(signature: GraphSignature) -> GraphInfo:
         return GraphInfo(
             path=f"{precision}/{signature.name}.onnx",
@@ -139,10 +141,15 @@ def _provenance(checkpoint: Checkpoint, options: ExportOptions, parity: str) -> 
     return {
         **checkpoint.origin.provenance(),
         "parity": parity,
-        "versions": {name: installed_version(name) for name in _PACKAGES},
+        "versions": package_versions(),
         "opset": OPSET,
         "options": {name: _plain(value) for name, value in stored.items()},
     }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of everything that has a part in what a graph looks like."""
+    return {name: installed_version(name) for name in _PACKAGES}
 
 
 def _plain(value: Any) -> Any:

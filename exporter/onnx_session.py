@@ -54,6 +54,8 @@ class GraphRunner:
         options.log_severity_level = 3
         self._session = _load(path, options)
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self.input_shapes = {given.name: tuple(given.shape) for given in self._session.get_inputs()}
+        """Sizes, or the names of axes that are dynamic."""
         self._half = {given.name for given in self._session.get_inputs() if given.type == "tensor(float16)"}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.errors import ExportError
 
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 """Precisions that this version writes."""
 DEFAULT_MAX_AUDIO_S = 60.0
 """Attention memory grows with the square of the length: a minute needs about 0.6 GB at xls-r-300m's size."""
@@ -50,12 +51,7 @@ class ExportOptions:
         Raises:
             ExportError: an option is out of range.
         """
-        unknown = [precision for precision in self.precisions if precision not in PRECISIONS]
-        if unknown or not self.precisions:
-            raise ExportError(
-                f"precision {', '.join(unknown) or '(none)'} is not available; this version writes "
-                f"{', '.join(PRECISIONS)}"
-            )
+        require_precisions(self.precisions)
         if len(set(self.precisions)) < len(self.precisions):
             raise ExportError(f"precisions {', '.join(self.precisions)} name one twice: name each once")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
@@ -64,3 +60,31 @@ class ExportOptions:
             raise ExportError(f"num_beams is {self.num_beams}; it must be at least 1")
         if not 0 < self.max_audio_s < float("inf"):
             raise ExportError(f"max_audio_s is {self.max_audio_s}; it must be a positive number of seconds")
+
+
+@dataclass(frozen=True)
+class AddOptions:
+    """What to add to a bundle."""
+
+    bundle: Path
+    precision: str
+    against: tuple[str, ...] = ()
+    """The checkpoint, both halves of a pair, or a configuration; empty takes what the manifest names."""
+    audio: tuple[Path, ...] = ()
+    """Recordings to check with, besides the built-in probes."""
+    check: bool = True
+    """Compare with eager PyTorch before the manifest names it."""
+
+
+def require_precisions(precisions: Collection[str]) -> None:
+    """See that these can be written.
+
+    Raises:
+        ExportError: there is none, or one is unknown.
+    """
+    unknown = [precision for precision in precisions if precision not in PRECISIONS]
+    if unknown or not precisions:
+        raise ExportError(
+            f"precision {', '.join(unknown) or '(none)'} is not available; this version writes "
+            f"{', '.join(PRECISIONS)}"
+        )

@@ -15,10 +15,12 @@ from exporter.parity_plan import plan_for
 from exporter.parity_report import ParityReport
 from exporter.parity_steps import compare_steps
 from exporter.prompt import usual_prompt
+from exporter.step_errors import MEASURES, end_tokens
 from graphs import DecoderGeometry, LogMelSettings, decoder_geometry
 from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.manifest import DecoderInfo, PrecisionErrors
+from s2t_runtime.manifest import DecoderInfo, PrecisionPolicy
 from s2t_runtime.model import SpeechToText
+from s2t_runtime.options import GenerationOptions
 from s2t_runtime.session_onnxruntime import OnnxSession
 
 _VERSIONS = ("export-s2t", "torch", "transformers", "onnxruntime")
@@ -48,7 +50,7 @@ def check_parity(
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     manifest, output_ids = opened.manifest, opened.output_ids()
     reference = EagerReference(checkpoint, output_ids)
-    _check_same_model(manifest.decoder, geometry)
+    check_same_model(manifest.decoder, geometry)
     rows = compare_graphs(
         reference,
         opened.root / precision,
@@ -63,34 +65,50 @@ def check_parity(
     with SpeechToText(opened, session) as model:
         spoken = [*plan.probes(model), *utterances]
         decodings = compare_decodings(
-            reference, model, spoken, plan.option_sets(model), allowance_for(checkpoint, budget)
+            reference, model, spoken, plan.option_sets(model), allowance_for(checkpoint, policy)
         )
         prompt = usual_prompt(checkpoint, manifest.languages)
         steps = (
             None
-            if budget is None
-            else compare_steps(reference, session, spoken, prompt, manifest.decoder.max_positions)
+            if policy is None
+            else compare_steps(
+                reference,
+                session,
+                spoken,
+                prompt,
+                manifest.decoder.max_positions,
+                MEASURES[policy.base],
+                end_tokens(GenerationOptions.from_dict(manifest.generation)),
+            )
         )
     versions = {name: installed_version(name) for name in _VERSIONS}
     written = None if output_ids is None else len(output_ids)
     return ParityReport(precision, provider, versions, rows, decodings, steps, budget, written)
 
 
-def allowance_for(checkpoint: Checkpoint, budget: PrecisionErrors | None = None) -> Allowance:
+def allowance_for(checkpoint: Checkpoint, policy: PrecisionPolicy | None = None) -> Allowance:
     """How near a bundle's decodings must come to eager's.
 
     Args:
         checkpoint: log-mel features have a tolerance of their own.
-        budget: on single log-probabilities; it bounds what a hypothesis, their mean, may be off by. None is float32.
+        policy: its budget on single log-probabilities bounds what a hypothesis, their mean, may be off by; of int8
+            the best hypothesis counts, as of single steps the best token does. None is float32.
     """
     behind_log_mel = isinstance(checkpoint.features, LogMelSettings)
     exact = Allowance(LOG_MEL_SCORE_TOLERANCE) if behind_log_mel else EXACT
-    if budget is None:
+    if policy is None:
         return exact
-    return Allowance(max(exact.score, budget.log_prob_difference), budget.log_prob_difference)
+    allowed = policy.budget.log_prob_difference
+    best_alone = MEASURES[policy.base].tokens == 1
+    return Allowance(max(exact.score, allowed), allowed, 1 if best_alone else None)
 
 
-def _check_same_model(stated: DecoderInfo, geometry: DecoderGeometry) -> None:
+def check_same_model(stated: DecoderInfo, geometry: DecoderGeometry) -> None:
+    """See that a checkpoint is of the bundle's shape.
+
+    Raises:
+        CheckpointError: it is not.
+    """
     got = (geometry.layers, geometry.heads, geometry.head_dim, geometry.vocab_size)
     wanted = (stated.layers, stated.heads, stated.head_dim, stated.vocab_size)
     if got != wanted:

@@ -34,6 +34,8 @@ class Allowance:
     margin_per_token: float = 0.0
     """Per token: two hypotheses that eager itself holds closer than this, or than TIE_MARGIN in all, may change
     places."""
+    hypotheses: int | None = None
+    """How many of the best hypotheses are compared; None: all that were asked for."""
 
 
 EXACT = Allowance()
@@ -131,14 +133,15 @@ def _compare(
     result: Result,
     allowance: Allowance,
 ) -> GenerateRow:
-    got = tuple(hypothesis.tokens for hypothesis in result.hypotheses)
-    same = got == wanted.tokens
-    tie = not same and _is_tie(reference, utterance, got, wanted.tokens, allowance)
-    scores = [hypothesis.score for hypothesis in result.hypotheses]
+    found, expected = result.hypotheses[: allowance.hypotheses], wanted.tokens[: allowance.hypotheses]
+    got = tuple(hypothesis.tokens for hypothesis in found)
+    same = got == expected
+    tie = not same and _is_tie(reference, utterance, got, expected, allowance)
+    scores = [hypothesis.score for hypothesis in found]
     penalty = float(options.get("length_penalty", _default_penalty(reference)))
-    to_means = [max(len(hypothesis.log_probs), 1) ** (penalty - 1.0) for hypothesis in result.hypotheses]
+    to_means = [max(len(hypothesis.log_probs), 1) ** (penalty - 1.0) for hypothesis in found]
     # Not max(): it would lose a NaN that is not the first.
-    difference = float(np.max(np.abs(np.subtract(scores, wanted.scores)) * to_means))
+    difference = float(np.max(np.abs(np.subtract(scores, wanted.scores[: len(scores)])) * to_means))
     return GenerateRow(
         utterance=utterance.name,
         options=dict(options),

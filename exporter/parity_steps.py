@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -10,12 +10,11 @@ import torch
 from exporter.eager_reference import EagerReference
 from exporter.onnx_session import Array
 from exporter.parity_generate import Utterance
+from exporter.step_errors import StepMeasure, counted_steps, step_errors
 from s2t_runtime.manifest import PrecisionErrors
 from s2t_runtime.session_onnxruntime import OnnxSession
 
 _STEPS = 20
-_BEST = 8
-"""Tokens per step whose log-probabilities are compared: those that a search could choose."""
 
 
 def compare_steps(
@@ -24,6 +23,8 @@ def compare_steps(
     utterances: Sequence[Utterance],
     prompt: Sequence[int],
     max_positions: int | None,
+    measure: StepMeasure,
+    ends: Collection[int],
 ) -> PrecisionErrors:
     """Decode greedily in eager, feed the same tokens to the bundle and compare every step.
 
@@ -35,31 +36,36 @@ def compare_steps(
         utterances: audio, each decoded alone.
         prompt: token ids that decoding begins with.
         max_positions: tokens that the decoder takes at most, prompt included; None: any number.
+        measure: what is held to the budget.
+        ends: ids that end an utterance.
     """
     count = _STEPS if max_positions is None else min(_STEPS, max_positions - len(prompt))
-    worst, agreed, steps = 0.0, 0, 0
+    differences, agreed, steps = [], 0.0, 0
     for utterance in utterances:
         tokens, wanted = _eager_steps(reference, utterance, prompt, count)
-        got = _session_steps(session, utterance, tokens)
-        best = np.argsort(-wanted, axis=-1)[:, :_BEST]
-        differences = np.take_along_axis(got - wanted, best, -1)
-        worst = max(worst, float(np.abs(np.where(np.isfinite(differences), differences, np.inf)).max()))
-        agreed += int((got.argmax(-1) == wanted.argmax(-1)).sum())
+        got = _session_steps(session, utterance, tokens[:count])
+        if measure.to_the_end:
+            chosen = np.array(tokens[1:])[:, -1:]
+            counted = counted_steps(chosen, ends)[:, 0]
+            got, wanted = got[counted], wanted[counted]
+        errors = step_errors(got, wanted, measure.tokens)
+        differences.append(errors.log_prob_difference)
+        agreed += errors.token_agreement * len(wanted)
         steps += len(wanted)
-    return PrecisionErrors(worst, agreed / steps)
+    return PrecisionErrors(max(differences), agreed / steps)
 
 
 def _eager_steps(
     reference: EagerReference, utterance: Utterance, prompt: Sequence[int], count: int
 ) -> tuple[list[list[int]], Array]:
-    """The tokens fed in each step, and float32 log-probabilities [steps, columns]."""
+    """Tokens fed in each step and those chosen last, and float32 log-probabilities [steps, columns]."""
     encoding, cache = reference.encode([utterance.samples]), reference.new_cache()
     tokens, rows = [list(prompt)], []
     for _ in range(count):
         logits = reference.decode(torch.tensor([tokens[-1]]), encoding, cache)
         rows.append(torch.log_softmax(logits[0], -1))
         tokens.append([int(reference.tokens(rows[-1].argmax()))])
-    return tokens[:count], torch.stack(rows).numpy()
+    return tokens, torch.stack(rows).numpy()
 
 
 def _session_steps(session: OnnxSession, utterance: Utterance, tokens: Sequence[Sequence[int]]) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,13 @@ from exporter.options import ExportOptions
 from exporter.parity import check_parity
 from exporter.parity_generate import Utterance
 from exporter.parity_report import ParityReport, records_json, render_markdown
-from exporter.precision_policy import BUDGETS, FoundPolicy, policy_for
+from exporter.precision_graphs import AudioLimits, PrecisionGraphs
 from exporter.prompt import usual_prompt
 from exporter.recordings import read_recordings
 from exporter.sources import CheckpointSource, Source
+from exporter.step_errors import end_tokens
 from exporter.tokenizer_files import write_tokenizer
-from exporter.write_graphs import WrittenGraphs, require_decoding, write_graphs
+from exporter.write_graphs import require_decoding
 from graphs import DecoderGeometry, decoder_geometry
 from s2t_runtime.bundle import Bundle
 from s2t_runtime.manifest import AudioInfo, Manifest
@@ -149,17 +150,7 @@ def _defaults(checkpoint: Checkpoint, options: ExportOptions) -> GenerationOptio
     )
 
 
-@dataclass(frozen=True)
-class _Audio:
-    """What audio the bundle will take, in samples at ``rate``, and the user's own, read already."""
-
-    rate: int
-    shortest: int
-    longest: int
-    recordings: list[Utterance]
-
-
-def _audio(checkpoint: Checkpoint, options: ExportOptions) -> _Audio:
+def _audio(checkpoint: Checkpoint, options: ExportOptions) -> AudioLimits:
     shortest = min_samples(checkpoint)
     rate = checkpoint.features.sampling_rate
     longest = round(options.max_audio_s * rate)
@@ -169,14 +160,14 @@ def _audio(checkpoint: Checkpoint, options: ExportOptions) -> _Audio:
             "raise --max-audio-seconds"
         )
     recordings = read_recordings(options.audio, min_samples=shortest, max_samples=longest, sampling_rate=rate)
-    return _Audio(rate, shortest, longest, recordings)
+    return AudioLimits(rate, shortest, longest, tuple(recordings))
 
 
 def _write_files(
     checkpoint: Checkpoint,
     options: ExportOptions,
     defaults: GenerationOptions,
-    audio: _Audio,
+    audio: AudioLimits,
     directory: Path,
     clock: StageClock,
 ) -> Findings:
@@ -189,33 +180,25 @@ def _write_files(
         vocab_size=geometry.vocab_size,
         given=options.languages,
     )
-    graphs: dict[str, WrittenGraphs] = {}
     output = _restricted(checkpoint, options, geometry, defaults, languages, directory)
     geometry = dataclasses.replace(geometry, output_size=None if output is None else len(output))
-    policies: dict[str, FoundPolicy] = {}
-    for precision in options.precisions:
-        (directory / precision).mkdir()
-        if precision in BUDGETS:
-            clock.begin(f"find what {precision} cannot hold")
-            policies[precision] = _policy(
-                checkpoint, precision, audio, usual_prompt(checkpoint, languages), output
-            )
-        graphs[precision] = write_graphs(
-            checkpoint,
-            geometry,
-            min_samples=audio.shortest,
-            max_samples=audio.longest,
-            directory=directory / precision,
-            on_stage=_naming(clock, precision, options),
-            plan=policies[precision].plan if precision in policies else None,
-            output_ids=output,
-        )
+    graphs = PrecisionGraphs(
+        checkpoint,
+        geometry,
+        audio,
+        usual_prompt(checkpoint, languages),
+        end_tokens(defaults),
+        directory,
+        clock.begin,
+        output_ids=output,
+    )
+    graphs.write(options.precisions)
     clock.begin("write tokenizer and limits")
     detokenizer = write_tokenizer(checkpoint.tokenizer, directory)
     padding_safe = padding_is_safe(checkpoint, audio.shortest)
     info = AudioInfo(audio.rate, audio.shortest, audio.longest, padding_safe)
-    records = {precision: found.record for precision, found in policies.items()}
-    return Findings(geometry, info, defaults, languages, detokenizer, graphs, records)
+    policies = {precision: found.record for precision, found in graphs.policies.items()}
+    return Findings(geometry, info, defaults, languages, detokenizer, graphs.written, policies)
 
 
 def _restricted(
@@ -234,29 +217,8 @@ def _restricted(
     return torch.from_numpy(ids)
 
 
-def _policy(
-    checkpoint: Checkpoint, precision: str, audio: _Audio, prompt: list[int], output_ids: Tensor | None
-) -> FoundPolicy:
-    return policy_for(
-        checkpoint,
-        precision,
-        min_samples=audio.shortest,
-        max_samples=audio.longest,
-        prompt=prompt,
-        max_positions=decoder_geometry(checkpoint.model.decoder).max_positions,
-        recordings=audio.recordings,
-        output_ids=output_ids,
-    )
-
-
-def _naming(clock: StageClock, precision: str, options: ExportOptions) -> OnStage:
-    """Stages named after the graph, and after the precision as well where there are several."""
-    several = f" in {precision}" if len(options.precisions) > 1 else ""
-    return lambda graph: clock.begin(f"export {graph}{several}")
-
-
 def _prove(
-    checkpoint: Checkpoint, options: ExportOptions, bundle: Bundle, recordings: list[Utterance]
+    checkpoint: Checkpoint, options: ExportOptions, bundle: Bundle, recordings: Sequence[Utterance]
 ) -> tuple[ParityReport, ...]:
     reports = tuple(
         check_parity(checkpoint, bundle, precision=precision, utterances=recordings)

@@ -9,40 +9,53 @@ float32's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from exporter.checkpoint import Checkpoint
 from exporter.errors import PrecisionError
 from exporter.half_check import Fault, HalfCheck, Trial
-from exporter.hard_audio import hard_audio, recorded
-from exporter.parity_generate import Utterance
+from exporter.hard_audio import AudioCase
+from exporter.precision_names import OWN
 from graphs.precision import LARGEST_HALF, BlockPlan
 from s2t_runtime.manifest import BlockPrecision, PrecisionErrors, PrecisionPolicy
 
-BUDGETS = {"fp16": PrecisionErrors(log_prob_difference=0.1, token_agreement=0.95)}
-"""What a precision may change, at most."""
-OWN = " (residual)"
-"""Behind the name of a module: what it computes itself, which in a layer is the residual stream."""
-_FIXED = {
-    "features": "normalisation of the samples and log-mel spectra need float32's digits",
-    "softmax": "sums over many frames",
-    "scores": "logits, log-probabilities and candidates are float32 in every graph",
+BUDGETS = {
+    "fp16": PrecisionErrors(log_prob_difference=0.1, token_agreement=0.95),
+    "int8": PrecisionErrors(log_prob_difference=0.1, token_agreement=0.95),
 }
+"""What a precision may change, at most."""
+Base: TypeAlias = Literal["float16", "int8"]
 _NORMS = "norms"
-_NORMS_REASON = "sums of squares leave float16's range, and lose digits before that"
-FIXED_BLOCKS = frozenset({*_FIXED, _NORMS})
-"""Parts that compute in float32 in every graph."""
+_FEATURES = "normalisation of the samples and log-mel spectra need float32's digits"
+_FIXED: Mapping[Base, Mapping[str, str]] = {
+    "float16": {
+        "features": _FEATURES,
+        "softmax": "sums over many frames",
+        "scores": "logits, log-probabilities and candidates are float32 in every graph",
+        _NORMS: "sums of squares leave float16's range, and lose digits before that",
+    },
+    "int8": {
+        "features": _FEATURES,
+        "attention": "multiplies activations with activations; what it sums over many frames needs float32's digits",
+        "scores": "logits, log-probabilities and candidates are float32 in every graph",
+        _NORMS: "they multiply no matrices",
+    },
+}
+FIXED_BLOCKS = frozenset(name for fixed in _FIXED.values() for name in fixed)
+"""Parts that compute in float32 in every graph of a precision."""
 
 
 class Check(Protocol):
     """What the search needs of HalfCheck."""
 
     plan: BlockPlan
-    """Every block in float16."""
+    """Every block in the lower type."""
+    left_out: Mapping[str, BlockPrecision]
+    """Blocks that have no lower form, as the manifest holds them."""
     norms: frozenset[str]
     """Blocks that compute in float32 in any plan."""
     peaks: Mapping[str, float]
@@ -54,8 +67,8 @@ class Check(Protocol):
     def harm(self, plan: BlockPlan) -> float:
         """Largest log-probability difference under a plan, on the hardest case alone."""
 
-    def parameters(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        """Block -> its own parameters."""
+    def extra_bytes(self, blocks: Collection[str]) -> int:
+        """How much larger the weights of these blocks are in float32."""
 
 
 @dataclass(frozen=True)
@@ -66,56 +79,42 @@ class FoundPolicy:
     record: PrecisionPolicy
 
 
-def policy_for(
+def half_policy(
     checkpoint: Checkpoint,
-    precision: str,
+    cases: Sequence[AudioCase],
     *,
-    min_samples: int,
-    max_samples: int,
     prompt: Sequence[int],
     max_positions: int | None,
-    recordings: Sequence[Utterance] = (),
     output_ids: Tensor | None = None,
 ) -> FoundPolicy:
-    """Search the policy of a checkpoint.
+    """Search what float16 cannot hold of a checkpoint.
 
     Args:
         checkpoint: stays as it is.
-        precision: one of BUDGETS.
-        min_samples: shortest audio.
-        max_samples: longest audio.
+        cases: audio to try, within the model's limits.
         prompt: token ids that decoding begins with.
         max_positions: of the decoder; None: any number.
-        recordings: real audio to try besides the built-in cases.
         output_ids: int64, ascending: tokens that the output projection is restricted to; None: all.
 
     Raises:
         PrecisionError: no choice of blocks keeps the model finite and within the budget.
     """
-    parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
-    cases = hard_audio(
-        checkpoint.features.sampling_rate,
-        min_samples=min_samples,
-        max_samples=max_samples,
-        parameters=parameters,
-    )
-    check = HalfCheck(
-        checkpoint,
-        (*cases, *recorded(recordings)),
-        prompt=prompt,
-        max_positions=max_positions,
-        output_ids=output_ids,
-    )
-    return search_policy(check, BUDGETS[precision])
+    check = HalfCheck(checkpoint, cases, prompt=prompt, max_positions=max_positions, output_ids=output_ids)
+    return search_policy(check, BUDGETS["fp16"])
 
 
-def search_policy(check: Check, budget: PrecisionErrors) -> FoundPolicy:
+def search_policy(check: Check, budget: PrecisionErrors, base: Base = "float16") -> FoundPolicy:
     """Widen the float32 set block by block until the model is finite and within ``budget``.
+
+    Args:
+        check: runs the model with any set of blocks in float32.
+        budget: what the others may change.
+        base: the type of the others.
 
     Raises:
         PrecisionError: it never is.
     """
-    search = _Search(check, check.plan)
+    search = _Search(check, check.plan, base)
     remaining: list[_Part] | None = None
     while True:
         trial = check.trial(search.plan)
@@ -130,7 +129,7 @@ def search_policy(check: Check, budget: PrecisionErrors) -> FoundPolicy:
             remaining = search.by_harm()
         if not remaining:
             raise PrecisionError(
-                f"float16 does not keep its budget with any choice of blocks: largest log-probability difference "
+                f"{base} does not keep its budget with any choice of blocks: largest log-probability difference "
                 f"{errors.log_prob_difference:.2g} (allowed {budget.log_prob_difference:.2g}), token agreement "
                 f"{errors.token_agreement:.1%} (at least {budget.token_agreement:.1%}); export --precision fp32"
             )
@@ -151,13 +150,14 @@ class _Part:
 
     blocks: tuple[str, ...]
     harm: float
-    """Largest log-probability difference with these blocks alone in float16."""
+    """Largest log-probability difference with these blocks alone in the lower type."""
 
 
 @dataclass
 class _Search:
     check: Check
     plan: BlockPlan
+    base: Base
     reasons: dict[str, str] = field(default_factory=dict)
     """Block -> why it computes in float32."""
 
@@ -184,11 +184,11 @@ class _Search:
         """Give a part float32 for the budget's sake."""
         self._add(
             part.blocks,
-            f"alone in float16 it moves a log-probability by {part.harm:.2g}; the budget needs it",
+            f"alone in {self.base} it moves a log-probability by {part.harm:.2g}; the budget needs it",
         )
 
     def by_harm(self) -> list[_Part]:
-        """The parts that still compute in float16, the most harmful first: each is tried alone in float16."""
+        """The parts that are not in float32 yet, the most harmful first: each is tried alone in the lower type."""
         parts: dict[str, list[str]] = {}
         for block in self.plan.blocks:
             if block not in self.plan.float32 | self.check.norms:
@@ -202,16 +202,18 @@ class _Search:
 
     def record(self, budget: PrecisionErrors, measured: PrecisionErrors) -> PrecisionPolicy:
         """The policy as the manifest holds it."""
-        own = self.check.parameters()
-        blocks = {name: BlockPrecision("float32", reason, 0) for name, reason in _FIXED.items()}
-        blocks[_NORMS] = BlockPrecision(
-            "float32", _NORMS_REASON, _extra_bytes(own, self.check.norms & frozenset(self.plan.blocks))
-        )
+        extra = self.check.extra_bytes
+        norms = extra(self.check.norms & frozenset(self.plan.blocks))
+        blocks = {
+            name: BlockPrecision("float32", reason, norms if name == _NORMS else 0)
+            for name, reason in _FIXED[self.base].items()
+        }
+        blocks |= self.check.left_out
         for name, members in self._named().items():
             wide = [member for member in members if member in self.plan.float32]
             reason = next(self.reasons[member] for member in wide if member in self.reasons)
-            blocks[name] = BlockPrecision("float32", reason, _extra_bytes(own, wide))
-        return PrecisionPolicy("float16", blocks, budget, measured)
+            blocks[name] = BlockPrecision("float32", reason, extra(wide))
+        return PrecisionPolicy(self.base, blocks, budget, measured)
 
     def _add(self, blocks: Iterable[str], reason: str, unbounded: Iterable[str] = ()) -> None:
         chosen = list(blocks)
@@ -247,8 +249,3 @@ def _part_name(block: str) -> str:
     """The layer that a block belongs to, or the block itself where it is in none."""
     layer = re.match(r".*?\.\d+(?=\.|$)", block)
     return block if layer is None else layer[0]
-
-
-def _extra_bytes(own: Mapping[str, Sequence[nn.Parameter]], blocks: Iterable[str]) -> int:
-    held = {id(parameter): parameter for block in blocks for parameter in own.get(block, ())}
-    return sum(2 * parameter.numel() for parameter in held.values())

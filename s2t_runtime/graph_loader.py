@@ -66,6 +66,12 @@ class GraphLoader:
             raise OptionError(f"threads is {threads}; it must be at least 1, or unset for the physical cores")
         self._ort, self._bundle, self._precision, self._threads = ort, bundle, precision, threads
         self._provider = EXECUTION_PROVIDERS[provider]
+        policy = bundle.precision(precision).policy
+        if self._provider.device != "cpu" and policy is not None and policy.base == "int8":
+            raise OptionError(
+                f"precision {precision!r} is made for CPUs and provider {provider!r} would compute little of it on the "
+                "GPU; use another precision, or provider 'cpu'"
+            )
         _check_available(ort, provider, self._provider)
         if self._provider.device == "cuda" and self._provider.plugin is None:
             _preload(ort)

@@ -72,7 +72,7 @@ class BlockPrecision:
     ``extra_bytes`` counts how much larger the weights are than in the policy's own type.
     """
 
-    precision: Annotated[str, OneOf(("float32", "float16"))]
+    precision: Annotated[str, OneOf(("float32", "float16", "int8"))]
     reason: str
     extra_bytes: int
 
@@ -104,7 +104,7 @@ class PrecisionPolicy:
         measured: what the export's search found with these blocks, in the rounding of ``base``.
     """
 
-    base: Annotated[str, OneOf(("float32", "float16"))]
+    base: Annotated[str, OneOf(("float32", "float16", "int8"))]
     blocks: Mapping[str, BlockPrecision]
     budget: PrecisionErrors
     measured: PrecisionErrors

@@ -78,24 +78,37 @@ def digits_bundle(once: Callable[[str, Callable[[Path], None]], Path], digits_ch
 def digits_fp16_bundle(
     once: Callable[[str, Callable[[Path], None]], Path], digits_bundle: Path, digits_checkpoint: Path
 ) -> Path:
-    """The example checkpoint as one bundle of both precisions, parity checked; fp32 is ``digits_bundle``'s.
+    """The example bundle with fp16 added, checked with recordings too.
 
-    The docs' test of one command for both precisions runs in the broad tests.
+    One command for both precisions runs in the broad tests.
     """
 
     def make(path: Path) -> None:
-        from joined_bundles import join_bundles
-
-        from exporter import ExportOptions, export_checkpoint
+        from exporter.add_precision import add_precision
+        from exporter.options import AddOptions
 
         spoken = tuple(sorted((DIGITS / "recordings").glob("several_*.wav")))
-        half = path.with_name(f"{path.name}-alone")
-        export_checkpoint(
-            str(digits_checkpoint), ExportOptions(output=half, precisions=("fp16",), audio=spoken, force=True)
-        )
-        join_bundles(digits_bundle, half, path)
+        shutil.copytree(digits_bundle, path)
+        add_precision(AddOptions(path, "fp16", (str(digits_checkpoint),), spoken))
 
     return once("digits-fp16-bundle", make)
+
+
+@pytest.fixture(scope="session")
+def digits_int8_bundle(
+    once: Callable[[str, Callable[[Path], None]], Path], digits_bundle: Path, digits_checkpoint: Path
+) -> Path:
+    """The example bundle with int8 added, checked with recordings too."""
+
+    def make(path: Path) -> None:
+        from exporter.add_precision import add_precision
+        from exporter.options import AddOptions
+
+        spoken = tuple(sorted((DIGITS / "recordings").glob("*.wav")))
+        shutil.copytree(digits_bundle, path)
+        add_precision(AddOptions(path, "int8", (str(digits_checkpoint),), spoken))
+
+    return once("digits-int8-bundle", make)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from digits_cases import RATE
 
 import s2t_runtime
 from exporter.cli_check import main as check_main
-from exporter.cli_export import _precision_lines
+from exporter.cli_results import precision_lines
 from exporter.onnx_checks import FLOAT32_OPERATORS
 from s2t_runtime import SpeechToText
 from s2t_runtime.cli_run import main as run_main
@@ -93,11 +93,13 @@ def test_the_manifest_says_what_stayed_in_float32_and_why(manifest: Manifest) ->
     assert set(policy.fp32_blocks) == {"features", "norms", "softmax", "scores"}
     assert policy.measured.log_prob_difference <= policy.budget.log_prob_difference
     assert policy.measured.token_agreement >= policy.budget.token_agreement
-    assert _precision_lines(manifest) == ["fp16: no blocks in float32 besides norms and softmax"]
+    assert precision_lines(manifest, manifest.graphs) == [
+        "fp16: no blocks in float32 besides norms and softmax"
+    ]
     wide = {**policy.blocks, "decoder.a": BlockPrecision("float32", "it is loud", 2_000)}
     half = dataclasses.replace(manifest.graphs["fp16"], policy=dataclasses.replace(policy, blocks=wide))
     changed = dataclasses.replace(manifest, graphs={"fp16": half})
-    assert _precision_lines(changed) == [
+    assert precision_lines(changed, changed.graphs) == [
         "fp16: 1 block in float32 besides norms and softmax",
         "  decoder.a: it is loud (+2.0 kB)",
     ]
@@ -140,9 +142,9 @@ def test_run_s2t_takes_the_precision(digits_fp16_bundle: Path) -> None:
 
 
 def test_the_export_was_checked_with_the_recordings_too(digits_fp16_bundle: Path) -> None:
-    reports = json.loads((digits_fp16_bundle / "parity.json").read_text(encoding="utf-8"))
-    assert [report["precision"] for report in reports] == ["fp32", "fp16"]
-    decoded = {row["utterance"] for row in reports[1]["decodings"]["rows"]}
+    (report,) = json.loads((digits_fp16_bundle / "fp16" / "parity.json").read_text(encoding="utf-8"))
+    assert report["precision"] == "fp16"
+    decoded = {row["utterance"] for row in report["decodings"]["rows"]}
     assert {path.name for path in CARRIED.glob("several_*.wav")} < decoded
 
 
@@ -156,5 +158,5 @@ def test_check_s2t_reports_the_budget(digits_fp16_bundle: Path, digits_checkpoin
     assert record["precision"] == "fp16"
     assert record["budget"] == {"log_prob_difference": 0.1, "token_agreement": 0.95}
     assert 0 < record["steps"]["log_prob_difference"] < 0.1
-    report = (digits_fp16_bundle / "parity.md").read_text(encoding="utf-8")
+    report = (digits_fp16_bundle / "fp16" / "parity.md").read_text(encoding="utf-8")
     assert "Step by step along eager's own tokens: largest difference of a log-probability" in report

@@ -155,9 +155,9 @@ def test_wrong_usage_exits_with_2(fake: FakeExport, args: list[str], shown: str)
     [
         (
             ["--precision", "fp32,fp12", "--precision", "int1"],
-            "precision fp12, int1 is not available; this version writes fp32, fp16",
+            "precision fp12, int1 is not available; this version writes fp32, fp16, int8",
         ),
-        (["--precision", ","], "precision (none) is not available; this version writes fp32, fp16"),
+        (["--precision", ","], "precision (none) is not available; this version writes fp32, fp16, int8"),
         (["--precision", "fp32,fp32"], "precisions fp32, fp32 name one twice: name each once"),
         (["--max-audio-seconds", "0"], "max_audio_s is 0.0; it must be a positive number of seconds"),
         (["--max-audio-seconds", "nan"], "max_audio_s is nan; it must be a positive number of seconds"),

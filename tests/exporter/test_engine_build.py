@@ -290,7 +290,7 @@ def test_a_census_builds_nothing(bundle: Bundle, fake: FakeTensorRt) -> None:
 def test_the_recorded_fp32_blocks_are_handed_on(
     bundle: Bundle, fake: FakeTensorRt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = type("Policy", (), {"fp32_blocks": {"features": "always"}})
+    policy = type("Policy", (), {"base": "float16", "fp32_blocks": {"features": "always"}})
     graphs = dataclasses.replace(bundle.manifest.graphs["fp32"], policy=policy)
     manifest = dataclasses.replace(bundle.manifest, graphs={"fp32": graphs})
     census_of_bundle(Bundle(bundle.root, manifest), OPTIONS)

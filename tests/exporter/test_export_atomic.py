@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from test_bundle_writer import export, name_of
 
-from exporter import pipeline
+from exporter import pipeline, precision_graphs
 from exporter.checkpoint import Checkpoint
 from exporter.cli_export import main
 from exporter.errors import ExportError, ParityError
@@ -203,7 +203,7 @@ def report(*, passed: bool) -> ParityReport:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr(pipeline, "write_graphs", pretend_to_write)
+    monkeypatch.setattr(precision_graphs, "write_graphs", pretend_to_write)
     monkeypatch.setattr(pipeline, "padding_is_safe", lambda *_: False)
     monkeypatch.setattr(pipeline, "check_parity", lambda *_, **__: report(passed=True))
     return monkeypatch
@@ -227,7 +227,7 @@ def test_a_full_disk_leaves_nothing(
 ) -> None:
     if force:
         export(target, "old")
-    quick.setattr(pipeline, "write_graphs", fill_the_disk)
+    quick.setattr(precision_graphs, "write_graphs", fill_the_disk)
     arguments = [str(digits_checkpoint), "-o", str(target), *(["--force"] if force else [])]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1

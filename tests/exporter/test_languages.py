@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, GenerationConfig, MBart50Tokenizer, PreTrainedTokenizerFast
 
-from exporter import ExportOptions, export_checkpoint, pipeline
+from exporter import ExportOptions, export_checkpoint, pipeline, precision_graphs
 from exporter.checkpoint import load_checkpoint
 from exporter.errors import CheckpointError, ExportError
 from exporter.hub import CheckpointFiles
@@ -213,7 +213,9 @@ def test_the_example(digits_checkpoint: Path) -> None:
 def test_a_bad_file_is_found_before_the_graphs(
     tmp_path: Path, digits_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "write_graphs", lambda *_, **__: pytest.fail("graphs were exported"))
+    monkeypatch.setattr(
+        precision_graphs, "write_graphs", lambda *_, **__: pytest.fail("graphs were exported")
+    )
     path, bundle = tmp_path / "languages.json", tmp_path / "bundle"
     path.write_text('{"de": "de_AT"}', encoding="utf-8")
     with pytest.raises(ExportError, match="'de' names the token 'de_AT', which the tokenizer does not have"):
@@ -224,7 +226,7 @@ def test_a_bad_file_is_found_before_the_graphs(
 def test_a_good_file_is_what_the_manifest_gets(
     tmp_path: Path, digits_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "write_graphs", lambda *_, **__: None)
+    monkeypatch.setattr(precision_graphs, "write_graphs", lambda *_, **__: None)
     path = tmp_path / "languages.json"
     path.write_text('{"cymraeg": "cy_XX"}', encoding="utf-8")
     files = CheckpointFiles("checkpoint", digits_checkpoint, "checkpoint", None, None)

@@ -19,6 +19,7 @@ from exporter.parity_generate import Utterance
 from exporter.parity_steps import compare_steps
 from exporter.probe_audio import probe_utterance
 from exporter.prompt import usual_prompt
+from exporter.step_errors import MEASURES
 from s2t_runtime.bundle import open_bundle
 from s2t_runtime.session_onnxruntime import OnnxSession
 
@@ -39,7 +40,7 @@ def steps_of(
     reference: EagerReference, bundle: Path, precision: str, utterances: list[Utterance]
 ) -> tuple[float, float]:
     session = OnnxSession(open_bundle(bundle), precision, provider="cpu", threads=1)
-    errors = compare_steps(reference, session, utterances, PROMPT, None)
+    errors = compare_steps(reference, session, utterances, PROMPT, None, MEASURES["float16"], ())
     return errors.log_prob_difference, errors.token_agreement
 
 
@@ -58,7 +59,9 @@ def test_a_decoder_of_few_positions_is_compared_as_far_as_they_reach(
     reference: EagerReference, digits_fp16_bundle: Path, utterances: list[Utterance]
 ) -> None:
     session = OnnxSession(open_bundle(digits_fp16_bundle), "fp16", provider="cpu", threads=1)
-    errors = compare_steps(reference, session, utterances[:1], PROMPT, len(PROMPT) + 2)
+    errors = compare_steps(
+        reference, session, utterances[:1], PROMPT, len(PROMPT) + 2, MEASURES["float16"], ()
+    )
     assert errors.token_agreement in {0, 0.5, 1}  # of two steps
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,16 @@ from exporter.checkpoint import Checkpoint
 from exporter.eager_reference import EagerReference
 from exporter.errors import PrecisionError
 from exporter.half_check import Fault, HalfCheck, Trial
-from exporter.hard_audio import hard_audio
+from exporter.hard_audio import hard_audio, recorded
 from exporter.parity_differences import RELATIVE_TOLERANCE
 from exporter.parity_generate import Utterance
 from exporter.parity_graphs import compare_graphs
-from exporter.precision_policy import BUDGETS, FoundPolicy, policy_for, search_policy, within
+from exporter.precision_policy import BUDGETS, FoundPolicy, half_policy, search_policy, within
 from exporter.probe_audio import probe_utterance
 from exporter.write_graphs import write_decoders, write_encoder
 from graphs import decoder_geometry
 from graphs.precision import LARGEST_HALF, BlockPlan
-from s2t_runtime.manifest import PrecisionErrors
+from s2t_runtime.manifest import BlockPrecision, PrecisionErrors
 
 FIXED = {"features", "norms", "softmax", "scores"}
 BUDGET = BUDGETS["fp16"]
@@ -183,11 +183,11 @@ def test_a_recording_can_need_what_built_in_audio_does_not() -> None:
     checkpoint = unsaved(
         model, tiny_models.tiny_extractor(model.config.encoder.model_type, do_normalize=False)
     )
-    limits = {"min_samples": 400, "max_samples": 9_000, "prompt": [2], "max_positions": None}
-    assert named(policy_for(checkpoint, "fp16", **limits)) == set()
+    cases = hard_audio(16_000, min_samples=400, max_samples=9_000, parameters=1)
+    assert named(half_policy(checkpoint, cases, prompt=[2], max_positions=None)) == set()
     # Samples as integers hold them: far beyond what a model without normalisation is made for.
     integers = Utterance("integers.wav", 32_767 * probe_utterance(0.5, 16_000, 1) * 40)
-    found = policy_for(checkpoint, "fp16", **limits, recordings=[integers])
+    found = half_policy(checkpoint, (*cases, *recorded([integers])), prompt=[2], max_positions=None)
     assert named(found)
     assert all("(audio: integers.wav)" in found.record.blocks[name].reason for name in named(found))
 
@@ -215,6 +215,7 @@ class Scripted:
             ("encoder", "encoder.layers.0", "encoder.layers.0.norm", "decoder", "decoder.head")
         )
         self.norms = frozenset({"encoder.layers.0.norm"})
+        self.left_out: Mapping[str, BlockPrecision] = {}
         self.peaks = {"encoder.layers.0": 1e6, "decoder.head": 3.0}
         self.answers = list(answers)
         self.asked: list[BlockPlan] = []
@@ -227,8 +228,8 @@ class Scripted:
     def harm(self, plan: BlockPlan) -> float:
         return 0.1 * len(plan.float32)
 
-    def parameters(self) -> dict[str, list[nn.Parameter]]:
-        return {}
+    def extra_bytes(self, blocks: Collection[str]) -> int:
+        return len(blocks)
 
 
 def test_no_choice_of_blocks_keeps_the_budget() -> None:

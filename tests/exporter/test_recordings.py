@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from exporter import ExportOptions, export_checkpoint, pipeline
+from exporter import ExportOptions, export_checkpoint, precision_graphs
 from exporter.recordings import read_recordings
 from s2t_runtime.errors import AudioError
 
@@ -42,7 +42,7 @@ def test_what_the_bundle_would_not_take_is_refused_before_a_graph_is_traced(
     path = tmp_path / "absent.wav"
     if seconds is not None:
         soundfile.write(path, np.zeros(round(16_000 * seconds)), 16_000)
-    monkeypatch.setattr(pipeline, "write_graphs", lambda *_, **__: pytest.fail("a graph was traced"))
+    monkeypatch.setattr(precision_graphs, "write_graphs", lambda *_, **__: pytest.fail("a graph was traced"))
     options = ExportOptions(output=tmp_path / "bundle", max_audio_s=1.5, audio=(path,))
     with pytest.raises(AudioError, match=problem):
         export_checkpoint(str(digits_checkpoint), options)

@@ -107,7 +107,7 @@ def test_another_models_checkpoint(digits_bundle: Path) -> None:
             "(3, 4, 40, 400): give the checkpoint that the bundle was exported from"
         )
         with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
-            parity._check_same_model(model.manifest.decoder, DecoderGeometry(1, 2, 3, 4, None))
+            parity.check_same_model(model.manifest.decoder, DecoderGeometry(1, 2, 3, 4, None))
 
 
 def test_too_many_ties_write_no_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

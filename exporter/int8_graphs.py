@@ -1,0 +1,96 @@
+"""The int8 graphs of a bundle, made from its float32 ones: no checkpoint is needed.
+
+What is done where, by measurement (docs/performance.md has the figures):
+
+| place | int8 |
+|---|---|
+| products with weights, output projection included | dynamic: weights by output channel, activations by call |
+| convolutions over time, without groups | the same, on windows of the rounded frames |
+| first convolution, grouped convolutions | none: few weights, and raw audio needs more digits |
+| embedding tables | rows with a scale each; what is looked up is scaled |
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+import onnx_ir as ir
+
+from exporter.passes.quantise_convolutions import convolution, quantise_convolutions
+from exporter.passes.quantise_products import constant_matrix, quantise_products
+from exporter.passes.quantise_tables import quantise_tables
+from exporter.passes.share_weights import share_weights
+from exporter.precision_names import in_blocks
+from exporter.write_graphs import DECODER_WEIGHTS, ENCODER_WEIGHTS
+
+_FILES: Final = {
+    ENCODER_WEIGHTS: ("encoder.onnx",),
+    DECODER_WEIGHTS: ("decoder_first_step.onnx", "decoder_with_past.onnx"),
+}
+"""Weight file -> the graphs that point into it."""
+_WHY_FLOAT32: Final = "a convolution with groups or with few products an output: nothing would be won"
+
+
+def write_int8_graphs(source: Path, directory: Path, *, float32: Collection[str] = ()) -> None:
+    """Write the three graphs in int8.
+
+    Args:
+        source: holds the three float32 graphs and their weights.
+        directory: exists; receives the files of the same names.
+        float32: blocks to leave in float32, by the names that a precision policy gives them.
+    """
+
+    def keep(node: ir.Node) -> bool:
+        return in_blocks(str(node.name), float32)
+
+    for weights, names in _FILES.items():
+        models = [ir.load(source / name) for name in names]
+        for model in models:
+            quantise_convolutions(model, keep=keep)
+            quantise_products(model, keep=keep)
+            quantise_tables(model)
+        share_weights(models, directory, weights)
+        for name, model in zip(names, models, strict=True):
+            ir.save(model, directory / name)
+
+
+def product_sizes(source: Path) -> dict[str, int]:
+    """Block -> weights that its products and convolutions in int8 have, in the order of computation.
+
+    Args:
+        source: holds the three float32 graphs.
+    """
+    sizes: dict[str, int] = {}
+    for name in ("encoder.onnx", "decoder_with_past.onnx"):
+        for node in ir.load(source / name).graph:
+            weight = _weight(node)
+            if weight is not None and weight.const_value is not None:
+                block = str(node.name).rpartition("/")[0]
+                sizes[block] = sizes.get(block, 0) + weight.const_value.size
+    return sizes
+
+
+def float32_convolutions(source: Path) -> dict[str, tuple[str, int]]:
+    """Block -> why its convolution has no form in int8, and how many weights it has.
+
+    Args:
+        source: holds the three float32 graphs.
+    """
+    found = {}
+    for node in ir.load(source / "encoder.onnx").graph:
+        # A weight with weight normalisation is computed, so it is no constant.
+        shape = node.inputs[1].shape if node.op_type == "Conv" and node.inputs[1] is not None else None
+        if shape is not None and convolution(node) is None:
+            size = math.prod(int(axis) for axis in shape.numpy())
+            found[str(node.name).rpartition("/")[0]] = (_WHY_FLOAT32, size)
+    return found
+
+
+def _weight(node: ir.Node) -> ir.Value | None:
+    matrix, frames = constant_matrix(node), convolution(node)
+    if matrix is not None:
+        return matrix[0]
+    return None if frames is None else frames.weight
