@@ -8,9 +8,14 @@ TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
 # loadscope keeps a module's tests on one worker, so that a module's fixtures are made once.
 PYTEST := $(BIN)/pytest -n 2 --dist loadscope
 SHARD ?= 1/1
+# What make bench-full exports where its bundle is absent, and measures in turns.
+PRECISIONS ?= fp32,int8
+BENCH ?= demo/bench
+DURATIONS ?= 10
+BATCH ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-full gpu gpu-venv test-gpu bench-gpu matrix check lint types format clean
+.PHONY: help venv demo test test-all test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix check lint types format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
@@ -18,6 +23,8 @@ help:  ## this list
 	@echo "  PYTHON=python3.12      another interpreter for the environment (3.11 or newer)"
 	@echo "  VENV=path              another place for it (default .venv)"
 	@echo "  SHARD=i/n              make matrix runs every n-th pair, from the i-th on"
+	@echo "  PRECISIONS=fp32,int8   what make bench and bench-full export, where there is no bundle yet"
+	@echo "  DURATIONS=2,60 BATCH=8  seconds of audio and utterances at once, for make bench-full"
 	@echo "  TORCH_INDEX_URL=url    where torch comes from, for example the index of its CPU builds"
 
 venv: $(STAMP)  ## create .venv and install everything, where that is not done yet
@@ -64,6 +71,21 @@ bench-gpu: $(STAMP)  ## digits and the real size (random weights) on a GPU -> de
 	  -o demo/gpu/xls-r-300m/bundle --force
 	$(BIN)/python -m benchmarks.gpu demo/gpu/xls-r-300m/bundle --against tests/data/xls-r-300m \
 	  --durations 2,10,30 -o demo/gpu/xls-r-300m
+
+bench: $(STAMP) $(BENCH)/digits/bundle  ## digits on the CPU: the bundle, eager, CTranslate2 -> demo/bench/digits/latency.html (2 minutes)
+	$(BIN)/bench-s2t $(BENCH)/digits/bundle --against examples/digits/checkpoint --peers eager,ctranslate2 \
+	  --durations 2,10 --language de --references examples/digits/references.de.tsv -o $(BENCH)/digits \
+	  --audio examples/digits/recordings/*.wav
+
+bench-full: $(STAMP) $(BENCH)/xls-r-300m/bundle  ## the real size (random weights) on the CPU -> demo/bench/xls-r-300m/latency.html
+	$(BIN)/bench-s2t $(BENCH)/xls-r-300m/bundle --against tests/data/xls-r-300m --peers eager,ctranslate2 \
+	  --durations $(DURATIONS) --batch $(BATCH) --beams 1,5 --tokens 40 --first-token 250003 -o $(BENCH)/xls-r-300m
+
+$(BENCH)/digits/bundle: | $(STAMP)
+	$(BIN)/export-s2t examples/digits/checkpoint --precision $(PRECISIONS) -o $@
+
+$(BENCH)/xls-r-300m/bundle: | $(STAMP)
+	$(BIN)/export-s2t --random-weights tests/data/xls-r-300m --precision $(PRECISIONS) -o $@
 
 gpu: gpu-venv  ## all of it on a fresh machine with an NVIDIA GPU: packages, tests, figures (docs/gpu-results.md)
 	-$(MAKE) test-gpu

@@ -25,10 +25,7 @@ def refuse_without_gpu() -> None:
     """
     problem = cuda_driver_problem()
     if problem is not None:
-        raise BenchmarkError(
-            f"{problem}: this benchmark measures on a GPU alone; on a CPU use python -m benchmarks.full_size "
-            "CONFIG_DIRECTORY"
-        )
+        raise BenchmarkError(f"{problem}: this benchmark measures on a GPU alone; on a CPU use bench-s2t")
 
 
 def problems_here(

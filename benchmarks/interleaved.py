@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from benchmarks.errors import PeerError
@@ -46,6 +46,9 @@ class Measurement:
         answer: what it decoded, with scores.
         times: one for each timed repetition; none of a case that only answers.
         steady: whether every repetition found the tokens of ``answer``.
+        memory: bytes of the process after its last timed repetition, by name of ``process_memory.FIELDS``; None of a
+            case that only answers.
+        utterances: that the process had decoded by then.
     """
 
     case: str
@@ -53,6 +56,8 @@ class Measurement:
     answer: Answer
     times: tuple[StageTimes, ...]
     steady: bool
+    memory: Mapping[str, int] | None = None
+    utterances: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,16 @@ class Footprint:
 
     Attributes:
         load_s: seconds until it could decode.
-        host: bytes of the process after its last decoding, by name of ``process_memory.FIELDS``.
+        warm: bytes of the process after its warm-up, by name of ``process_memory.FIELDS``: every task was decoded,
+            and nothing was computed yet that only answers need (the scores of all steps); None of a case without one.
+        host: the same after its last decoding.
         device_bytes: of the GPU, after its warm-up; None where it was not measured.
     """
 
     load_s: float
     host: Mapping[str, int]
     device_bytes: int | None
+    warm: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,11 @@ class _Entry:
     peer: MeasuredPeer
     answers: dict[str, Answer]
     device_bytes: int | None
+    warm: Mapping[str, int] | None
+    utterances: int
+    """That its process has decoded."""
+    memory: dict[str, tuple[Mapping[str, int], int]] = field(default_factory=dict)
+    """Task -> of the process when it was done with it, and utterances by then."""
 
 
 def turns(items: Sequence[_Item], repetitions: int) -> Iterator[_Item]:
@@ -136,13 +149,17 @@ def measure(
                 if entry.case.name in failures:
                     continue
                 try:
-                    found.setdefault((entry.case.name, task.name), []).append(entry.peer.run(task))
+                    runs = found.setdefault((entry.case.name, task.name), [])
+                    runs.append(entry.peer.run(task))
+                    entry.utterances += len(task.audio)
+                    if len(runs) == repetitions.timed:
+                        entry.memory[task.name] = (entry.peer.memory(), entry.utterances)
                 except PeerError as error:
                     failures[entry.case.name] = str(error)
         for entry in entries.values():
             if entry.case.name not in failures:
-                host = entry.peer.memory()
-                footprints[entry.case.name] = Footprint(entry.peer.load_s, host, entry.device_bytes)
+                used = (entry.peer.memory(), entry.device_bytes, entry.warm)
+                footprints[entry.case.name] = Footprint(entry.peer.load_s, *used)
     measurements = [
         _measurement(entries[name], task, found.get((name, task.name), []))
         for task in tasks
@@ -167,10 +184,16 @@ def _open(
             peer.run(task)
     # Before the answers, whose scores some peers keep on the device for all steps.
     used = device_used() - before if device_used else None
-    return _Entry(case, peer, {task.name: peer.answer(task) for task in tasks}, used)
+    warm = peer.memory() if case.timed else None
+    answers = {task.name: peer.answer(task) for task in tasks}
+    once = sum(len(task.audio) for task in tasks)
+    utterances = once * (1 + repetitions.warmups) if case.timed else once
+    return _Entry(case, peer, answers, used, warm, utterances)
 
 
 def _measurement(entry: _Entry, task: Task, runs: Sequence[Run]) -> Measurement:
     answer = entry.answers[task.name]
     steady = all(run.tokens == answer.tokens for run in runs)
-    return Measurement(entry.case.name, task.name, answer, tuple(run.times for run in runs), steady)
+    memory, utterances = entry.memory.get(task.name, (None, entry.utterances))
+    times = tuple(run.times for run in runs)
+    return Measurement(entry.case.name, task.name, answer, times, steady, memory, utterances)

@@ -1,6 +1,11 @@
 """What is measured: a peer decodes a task, says how long each stage took, and what it answered.
 
-A peer is one file, ``peer_KIND.py``, with ``open_peer(**settings) -> Peer``; a case names its kind and settings.
+A peer is one file, ``peer_KIND.py``, that imports nothing heavy before it is opened. It has
+
+- ``open_peer(**settings) -> Peer``; a case names its kind and settings;
+- ``OFFERS``, name -> ``Offer``s: what ``bench-s2t --peers NAME`` measures, unless it cannot be asked for;
+- ``prepare(directory, tasks, **settings) -> settings``, if there is something to do before it is opened that must not
+  count: it runs in a process of its own and gives the settings of ``open_peer``.
 """
 
 from __future__ import annotations
@@ -8,8 +13,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Final, Protocol
 
+OWN: Final = "runtime"
+"""Kind of the cases that are a bundle."""
 STAGES: Final = ("audio", "encoder", "first_step", "step", "search", "detokenise", "total")
 """Of one decoding, in order; there is one sample of "step" for each step behind the first."""
 
@@ -19,7 +27,7 @@ class Task:
     """One request, the same for every peer.
 
     The number of tokens is fixed (min_new_tokens = max_new_tokens), so that a peer whose scores are off by little
-    is not fast because it stopped early.
+    is not fast because it stopped early. A recording is decoded until it ends instead, because its text counts.
     """
 
     name: str
@@ -32,12 +40,24 @@ class Task:
     """Generated for each utterance."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further decoding options."""
+    workload: str = ""
+    """Of the row that it counts in, together with others; empty: a row of its own, under its name."""
+    exact: bool = True
+    """False: decoded until the end token comes, and ``tokens`` are the most."""
+    prompt: int = 1
+    """Tokens that the prompt has."""
 
     @property
     def decoding_options(self) -> dict[str, Any]:
         """As ``generate`` takes them, transformers' and ours."""
         count = {"min_new_tokens": self.tokens, "max_new_tokens": self.tokens}
+        if not self.exact:
+            del count["min_new_tokens"]
         return {**self.options, "num_beams": self.beams, **count}
+
+    def generated(self, tokens: Sequence[int]) -> int:
+        """How many tokens of a hypothesis were generated."""
+        return self.tokens if self.exact else len(tokens) - self.prompt
 
 
 @dataclass(frozen=True)
@@ -88,7 +108,10 @@ class Answer:
     """The best hypothesis of each utterance, prompt included, and its score."""
 
     tokens: tuple[tuple[int, ...], ...]
+    """None at all: its tokens are no answer, and nothing is compared."""
     scores: tuple[float, ...]
+    remark: str = ""
+    """What a reader of the row must know, in a sentence without full stop."""
 
 
 class Peer(Protocol):
@@ -123,20 +146,41 @@ class Case:
     timed: bool = True
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A case that a peer's file offers.
+
+    Attributes:
+        name: in tables and records.
+        precision: of its weights.
+        settings: what its ``prepare`` or ``open_peer`` takes besides ``bundle``, ``against``, ``device`` and
+            ``threads``.
+    """
+
+    name: str
+    precision: str
+    settings: Mapping[str, Any]
+
+
+def peer_module(kind: str) -> ModuleType:
+    """The peer's file."""
+    return importlib.import_module(f"benchmarks.peer_{kind}")
+
+
 def open_peer(case: Case) -> Peer:
     """Open a case's peer in this process.
 
     Raises:
         S2TError: as the peer's ``open_peer`` does.
     """
-    module = importlib.import_module(f"benchmarks.peer_{case.kind}")
-    peer: Peer = module.open_peer(**case.settings)
+    peer: Peer = peer_module(case.kind).open_peer(**case.settings)
     return peer
 
 
-def best_of(hypotheses: Sequence[tuple[Sequence[int], float]]) -> Answer:
+def best_of(hypotheses: Sequence[tuple[Sequence[int], float]], remark: str = "") -> Answer:
     """An answer from each utterance's best tokens and their score."""
     return Answer(
         tuple(tuple(map(int, tokens)) for tokens, _ in hypotheses),
         tuple(float(score) for _, score in hypotheses),
+        remark,
     )

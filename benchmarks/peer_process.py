@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.errors import PeerError
-from benchmarks.peer import Answer, Case, Run, Task, open_peer
+from benchmarks.peer import Answer, Case, Run, Task, open_peer, peer_module
 from benchmarks.process_memory import process_memory
 from s2t_runtime.errors import S2TError
 
 _PATIENCE_S: Final = 30
+_LOOK_S: Final = 0.003
+_QUIET_SHARE: Final = 0.1
+_LONGEST_S: Final = 1.0
 
 
 class PeerProcess:
@@ -94,6 +99,59 @@ class PeerProcess:
         return PeerError(f"the process of {self._name} ended with exit code {self._process.exitcode}")
 
 
+def has_preparation(case: Case) -> bool:
+    """Whether there is something to do before it can be opened."""
+    return hasattr(peer_module(case.kind), "prepare")
+
+
+def prepared(case: Case, tasks: Sequence[Task], directory: Path) -> Case:
+    """The case with the settings that its peer's ``prepare`` gives, which runs in a process of its own.
+
+    Args:
+        case: as it was chosen.
+        tasks: that it will be asked.
+        directory: an empty one, for what is made; it lives as long as the case.
+
+    Raises:
+        PeerError: it cannot be prepared; the message is its own.
+    """
+    context = multiprocessing.get_context("spawn")
+    pipe, end = context.Pipe()
+    process = context.Process(target=_prepare, args=(end, case, tasks, str(directory)), daemon=True)
+    process.start()
+    end.close()
+    try:
+        succeeded, value = pipe.recv()
+    except EOFError:
+        process.join(_PATIENCE_S)
+        succeeded, value = False, f"preparing {case.name} ended with exit code {process.exitcode}"
+    process.join(_PATIENCE_S)
+    if not succeeded:
+        raise PeerError(value)
+    return replace(case, settings=value)
+
+
+def _prepare(pipe: Connection, case: Case, tasks: Sequence[Task], directory: str) -> None:
+    try:
+        pipe.send((True, peer_module(case.kind).prepare(directory, tasks, **case.settings)))
+    except Exception as error:  # noqa: BLE001 - of any library; the case is reported with it
+        pipe.send((False, _sentence(error)))
+
+
+def settle() -> None:
+    """Wait until no thread of this process computes, a second at most.
+
+    Pools of threads wait for more work by spinning (OpenMP of Intel's kind for 0.2 s), and would take the cores from
+    the case whose turn is next.
+    """
+    end_s = time.perf_counter() + _LONGEST_S
+    while time.perf_counter() < end_s:
+        began_s, used_s = time.perf_counter(), time.process_time()
+        time.sleep(_LOOK_S)
+        if time.process_time() - used_s < _QUIET_SHARE * (time.perf_counter() - began_s):
+            return
+
+
 def _serve(pipe: Connection, case: Case) -> None:
     """Answer until the pipe is closed; each answer is (True, value) or (False, sentence)."""
     began_s = time.perf_counter()
@@ -110,7 +168,9 @@ def _serve(pipe: Connection, case: Case) -> None:
         except EOFError:
             break
         try:
-            pipe.send((True, process_memory() if what == "memory" else tasks[what](*arguments)))
+            value = process_memory() if what == "memory" else tasks[what](*arguments)
+            settle()
+            pipe.send((True, value))
         except Exception as error:  # noqa: BLE001
             pipe.send((False, _sentence(error)))
     peer.close()

@@ -9,16 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.agreement import agreement
 from benchmarks.bandwidth_floor import Bandwidth, floor_s
 from benchmarks.busy import Load, busy_notes
-from benchmarks.interleaved import Measured, Measurement, Repetitions
-from benchmarks.peer import STAGES, Case, Task
-from benchmarks.summary import summarise
+from benchmarks.interleaved import Measured, Repetitions
+from benchmarks.peer import Case, Task
+from benchmarks.record_rows import rows_of, workloads_of
 
 RECORD_VERSION: Final = 1
-_WATCHED: Final = ("encoder", "total")
-"""Stages whose samples should be equal, so that their spread is noise; a step grows with the tokens before it."""
 
 
 def record_of(
@@ -44,22 +41,11 @@ def record_of(
         environment: of ``describe_environment``.
         load: before it began.
     """
-    by_name = {task.name: task for task in tasks}
-    answers = {(one.case, one.task): one.answer for one in measured.measurements}
-    rows = []
-    for one in measured.measurements:
-        wanted = {name: answers.get((name, one.task)) for name in references if name != one.case}
-        parity = {
-            name: asdict(agreement(one.answer, reference, by_name[one.task].tokens))
-            for name, reference in wanted.items()
-            if reference is not None
-        }
-        rows.append(_row(one, by_name[one.task], parity))
+    rows = rows_of(measured.measurements, tasks, references)
     spreads = {
-        f"{row['case']} ({row['task']}, {stage})": row["summary"][stage]["spread"]
+        f"{row['case']} ({row['task']}, {stage})": row["repetition_spread"][stage]
         for row in rows
-        if row["summary"]
-        for stage in _WATCHED
+        for stage in row["repetition_spread"]
     }
     return {
         "record_version": RECORD_VERSION,
@@ -70,6 +56,7 @@ def record_of(
         "references": list(references),
         "cases": [asdict(case) for case in cases],
         "tasks": [asdict(task) for task in tasks],
+        "workloads": workloads_of(tasks),
         "rows": rows,
         "footprints": {name: asdict(one) for name, one in measured.footprints.items()},
         "left_out": {**left_out, **measured.failures},
@@ -108,26 +95,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _row(one: Measurement, task: Task, parity: Mapping[str, Any]) -> dict[str, Any]:
-    samples = {stage: [list(times.samples(stage)) for times in one.times] for stage in STAGES}
-    flat = {stage: [value for run in runs for value in run] for stage, runs in samples.items()}
-    rates = [task.tokens * len(task.audio) / times.decoding_s for times in one.times]
-    return {
-        "case": one.case,
-        "task": one.task,
-        "steady": one.steady,
-        "tokens": [list(tokens) for tokens in one.answer.tokens],
-        "scores": list(one.answer.scores),
-        "parity": dict(parity),
-        "samples_s": samples if one.times else {},
-        "summary": {stage: asdict(summarise(values)) for stage, values in flat.items() if values},
-        "tokens_per_s": asdict(summarise(rates)) if rates else None,
-        "real_time_factor": asdict(summarise([value / task.audio_s for value in flat["total"]]))
-        if rates
-        else None,
-    }
 
 
 def _unsteady(measured: Measured) -> list[str]:

@@ -65,6 +65,17 @@ def test_decodes_a_recording(binaries: Path, tmp_path: Path, digits_bundle: Path
     assert json.loads(done.stdout)["text"]
 
 
+def test_measures_a_bundle(binaries: Path, tmp_path: Path, digits_bundle: Path) -> None:
+    small = ["--durations", "1", "--beams", "2", "--tokens", "4", "--repetitions", "1", "-o", tmp_path]
+    done = run([binaries / "bench-s2t", digits_bundle, *small], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "- bandwidth floor: torch, onnx_ir not installed: pip install" in done.stdout
+    assert (tmp_path / "latency.html").stat().st_size > 10_000
+    against = run([binaries / "bench-s2t", digits_bundle, "--against", "x"], tmp_path)
+    assert against.returncode == 1
+    assert against.stderr.startswith("bench-s2t: torch, transformers, onnx")
+
+
 def test_installed_size(binaries: Path) -> None:
     files = [path for path in binaries.parent.rglob("*") if path.is_file() and not path.is_symlink()]
     size_mib = sum(path.stat().st_size for path in files) / 2**20

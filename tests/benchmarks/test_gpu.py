@@ -1,9 +1,9 @@
-"""``python -m benchmarks.gpu``: parsing, refusals, and the whole way from cases to table, on the CPU."""
+"""``python -m benchmarks.gpu``: parsing, refusals, and its reports."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,120 +11,59 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from latency_records import EAGER, TASKS, latency_record
 
 from benchmarks import bandwidth_floor, gpu, gpu_problems
 from benchmarks.bandwidth_floor import Bandwidth
-from benchmarks.busy import Load
-from benchmarks.environment import describe_environment
-from benchmarks.errors import BenchmarkError, PeerError
-from benchmarks.gpu import GpuRequest, main, measured_record, with_device_memory, with_measured_floor, written
-from benchmarks.gpu_cases import Choice
-from benchmarks.gpu_device import GpuDevice
+from benchmarks.gpu import GpuRequest, main, reported
 from benchmarks.peer import Case
-from benchmarks.tasks import make_tasks
 from s2t_runtime.bundle import open_bundle
 
-NO_GPU = (
-    "no NVIDIA driver found: this benchmark measures on a GPU alone; on a CPU use python -m benchmarks.full_size "
-    "CONFIG_DIRECTORY"
-)
+PARITY = {"utterances": 1, "identical": 1, "tokens": 12, "agreeing": 12, "score_difference": 0.5}
+NO_GPU = "no NVIDIA driver found: this benchmark measures on a GPU alone; on a CPU use bench-s2t"
 
 
-def runtime(name: str, bundle: Path, **settings: Any) -> Case:
-    return Case(name, "runtime", {"bundle": str(bundle), "threads": 1, **settings}, "fp32")
+@pytest.fixture
+def record() -> dict[str, Any]:
+    """Of eager in two precisions, as benchmarks.gpu chooses them, and the CUDA provider."""
+    eager = dataclasses.replace(EAGER, settings={"device": "cuda"})
+    half = dataclasses.replace(eager, name="eager fp16", precision="fp16")
+    own = Case("onnxruntime cuda fp16", "runtime", {"provider": "cuda"}, "fp16")
+    found = latency_record(cases=(eager, half, own), tasks=TASKS[:1], repetitions=2)
+    for name in ("floor", "base", "ratios", "parity_basis"):
+        found.pop(name, None)
+    references = [EAGER.name, half.name]
+    for row in found["rows"]:
+        row["parity"] = {name: PARITY for name in references if name != row["case"]}
+    return {**found, "references": references, "left_out": {"tensorrt fp16": "there is no TensorRT"}}
 
 
-@pytest.fixture(scope="module")
-def record(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Two cases that are the same and one that no machine has, each in its own process."""
-    cases = (
-        runtime("A", digits_bundle),
-        runtime("B", digits_bundle),
-        runtime("nothing", digits_bundle, provider="tpu"),
-    )
-    bundle = open_bundle(digits_bundle)
-    tasks = make_tasks(bundle, tmp_path_factory.mktemp("tasks"), (1.0,), (1, 2), 5)
-    used = iter(range(0, 100 << 20, 7 << 20))
-    return measured_record(
-        GpuRequest(digits_bundle, warmups=1, repetitions=3),
-        Choice(cases, ("A",), {"tensorrt fp16": "there is no TensorRT"}),
-        tasks,
-        environment=describe_environment(bundle),
-        load=Load(0.1, 2),
-        device_used=lambda: next(used),
-    )
-
-
-def test_cases_are_measured_and_compared(record: dict[str, Any]) -> None:
-    assert [(row["case"], row["task"]) for row in record["rows"]] == [
-        ("A", "1 s, 1 beam"), ("B", "1 s, 1 beam"), ("A", "1 s, 2 beams"), ("B", "1 s, 2 beams")
-    ]  # fmt: skip
-    for row in record["rows"]:
-        assert row["steady"]
-        assert row["summary"]["total"]["count"] == 3
-        assert row["summary"]["step"]["count"] == 3 * 4
-        if row["case"] == "B":
-            assert row["parity"]["A"] == {
-                "utterances": 1, "identical": 1, "tokens": 5, "agreeing": 5, "score_difference": 0.0
-            }  # fmt: skip
-    assert {one["device_bytes"] for one in record["footprints"].values()} == {7 << 20}
-    assert all(one["host"]["VmHWM"] > 20e6 for one in record["footprints"].values())
-
-
-def test_what_is_not_measured_has_its_reason(record: dict[str, Any]) -> None:
-    assert record["left_out"]["tensorrt fp16"] == "there is no TensorRT"
-    assert record["left_out"]["nothing"].startswith("provider 'tpu' is unknown; known: cpu, cuda,")
-
-
-def test_record_and_table_are_written(
+def test_its_reports_are_those_of_bench_s2t(
     record: dict[str, Any], digits_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = Bandwidth(1e10, "for the test")
-    monkeypatch.setattr(bandwidth_floor, "measured_bandwidth", lambda _: found)
-    bundle = open_bundle(digits_bundle)
-    table = written(with_measured_floor(record, bundle, "cuda"), tmp_path)
-    assert (tmp_path / "gpu.md").read_text(encoding="utf-8") == table
+    monkeypatch.setattr(bandwidth_floor, "measured_bandwidth", lambda *_: Bandwidth(1e10, "for the test"))
+    said = reported(record, open_bundle(digits_bundle), tmp_path)
     read = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
-    assert read["floor"]["step_s"]["fp32"] == pytest.approx(bandwidth_floor.step_bytes(bundle, "fp32") / 1e10)
-    assert re.search(r"^\| B \| [\d.]+ \| [\d.]+ \|.*\| 7 \| 5/5 \| 0\.0e\+00 \|$", table, re.MULTILINE)
-    assert "- nothing: provider 'tpu' is unknown" in table
+    assert (read["base"], read["floor"]["device"]) == ("eager fp16", "cuda")
+    assert {one["against"] for one in read["ratios"]} >= {"eager fp16", "eager fp32"}
+    table = (tmp_path / "gpu.md").read_text(encoding="utf-8")
+    row = next(line for line in table.splitlines() if line.startswith("| onnxruntime cuda fp16 | "))
+    assert "| 12/12 | 0.50 | 12/12 | 0.50 |" in row
+    assert row in said
+    assert "| tokens as eager fp32 | score difference | tokens as eager fp16 | score difference |" in table
+    assert "- tensorrt fp16: there is no TensorRT" in table
+    assert (tmp_path / "gpu.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert said.endswith(f"written: {tmp_path}/gpu.json, {tmp_path}/gpu.md, {tmp_path}/gpu.html\n")
 
 
-def test_without_bandwidth_there_is_no_floor_but_a_reason(
-    digits_bundle: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_eager_on_the_gpu_speed_is_relative_to_the_reference(
+    record: dict[str, Any], digits_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(_: str) -> Bandwidth:
-        raise PeerError("torch was built without CUDA")
-
-    monkeypatch.setattr(bandwidth_floor, "measured_bandwidth", fails)
-    found = with_measured_floor({"left_out": {"A": "a"}}, open_bundle(digits_bundle), "cuda")
-    assert found == {"left_out": {"A": "a", "bandwidth floor": "torch was built without CUDA"}}
-
-
-def test_device_memory_is_measured_or_said_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_: GpuDevice) -> int:
-        raise BenchmarkError("nvidia-smi gives no used memory")
-
-    device, choice = GpuDevice("0000:3B:00.0", "sm90"), Choice((), (), {"A": "a"})
-    monkeypatch.setattr(GpuDevice, "used_bytes", lambda _: 7)
-    same, used = with_device_memory(choice, device)
-    assert used is not None
-    assert (same, used()) == (choice, 7)
-    monkeypatch.setattr(GpuDevice, "used_bytes", fails)
-    without, used = with_device_memory(choice, device)
-    assert used is None
-    assert without.left_out == {"A": "a", "device memory": "nvidia-smi gives no used memory"}
-
-
-def test_a_directory_that_cannot_be_made_or_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    path = tmp_path / "file" / "results"
-    message = rf"^{re.escape(str(path))} cannot be made \(.+\): give -o a directory that can be written$"
-    with pytest.raises(BenchmarkError, match=message):
-        gpu.make_directory(path)
-    message = rf"^results cannot be written to {re.escape(str(path))} \(.+\): give -o another directory$"
-    with pytest.raises(BenchmarkError, match=message):
-        written({}, path)
+    monkeypatch.setattr(bandwidth_floor, "measured_bandwidth", lambda *_: Bandwidth(1e10, "for the test"))
+    del record["footprints"]["eager fp16"]
+    record["rows"] = [row for row in record["rows"] if row["case"] != "eager fp16"]
+    reported(record, open_bundle(digits_bundle), tmp_path)
+    assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["base"] == EAGER.name
 
 
 def test_without_a_gpu_it_refuses_in_one_line(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

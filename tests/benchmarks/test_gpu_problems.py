@@ -20,10 +20,7 @@ from s2t_runtime.bundle import Bundle, open_bundle
 from s2t_runtime.errors import OptionError
 from s2t_runtime.session import Request
 
-NO_DRIVER = (
-    "no NVIDIA driver found: this benchmark measures on a GPU alone; on a CPU use python -m benchmarks.full_size "
-    "CONFIG_DIRECTORY"
-)
+NO_DRIVER = "no NVIDIA driver found: this benchmark measures on a GPU alone; on a CPU use bench-s2t"
 NEED = Need("sm90", 10.0, 5, 41, (Request(((1, 160_000),), 5, 1, 41),))
 
 

@@ -56,6 +56,16 @@ def test_memory_of_the_device_is_taken_after_the_warm_up_and_before_the_answers(
     assert found.footprints["A"].load_s == 1.5
 
 
+def test_memory_of_the_process_is_taken_when_it_is_done_with_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    monkeypatch.setattr(FakePeer, "memory", lambda self: {"RssAnon": len(self.log.events)})
+    found = measured(log)
+    # Two cases with two warm-ups and one answer of both tasks; three turns of two, the first of which is A's.
+    assert [one.memory for one in found.measurements if one.case == "A"] == [{"RssAnon": 17}, {"RssAnon": 23}]
+    # Six at the opening, three timed ones of each task.
+    assert [one.utterances for one in found.measurements if one.case == "B"] == [9, 12]
+
+
 def test_without_a_device_no_memory_is_claimed() -> None:
     log = Log()
     found = measure(CASES, TASKS, Repetitions(1, 1), start=lambda one: FakePeer(one, log))
@@ -67,6 +77,7 @@ def test_a_case_that_only_answers_is_not_timed() -> None:
     found = measured(log, (case("A"), case("B", timed=False)))
     assert ("run", "B", "short") not in log.events
     assert [len(one.times) for one in found.measurements] == [3, 0, 3, 0]
+    assert [one.memory is None for one in found.measurements] == [False, True, False, True]
 
 
 def test_tokens_that_change_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from benchmarks.errors import PeerError
 from benchmarks.peer import Case, Task
-from benchmarks.peer_process import PeerProcess
+from benchmarks.peer_process import PeerProcess, has_preparation, prepared, settle
 from benchmarks.tasks import make_tasks
 from s2t_runtime import SpeechToText
 from s2t_runtime.bundle import open_bundle
@@ -76,3 +78,38 @@ def test_a_process_that_is_killed(digits_bundle: Path, task: Task) -> None:
         with pytest.raises(PeerError, match=f"^{re.escape(message)}$"):
             process.run(task)
     process.close()
+
+
+def test_a_case_is_prepared_in_a_process_of_its_own(digits_bundle: Path, task: Task, tmp_path: Path) -> None:
+    plain = Case("A", "runtime", {}, "fp32")
+    assert not has_preparation(plain)
+    halves = Case("B", "ctranslate2", {"bundle": str(digits_bundle), "device": "cuda"}, "fp32")
+    assert has_preparation(halves)
+    # What it says comes back, whether the package is installed or not.
+    with pytest.raises(
+        PeerError, match=r"^(CTranslate2 is measured on the CPU alone|ctranslate2 is not installed)"
+    ):
+        prepared(halves, [task], tmp_path)
+    strange = Case("C", "ctranslate2", {"colour": 1}, "fp32")
+    with pytest.raises(
+        PeerError, match=r"^TypeError: prepare\(\) got an unexpected keyword argument 'colour'$"
+    ):
+        prepared(strange, [task], tmp_path)
+
+
+def test_the_next_turn_waits_until_this_process_is_quiet() -> None:
+    end = threading.Event()
+
+    def spin() -> None:
+        while not end.is_set():
+            pass
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    threading.Timer(0.15, end.set).start()
+    settle()
+    assert end.is_set()
+    thread.join()
+    began_s = time.process_time()
+    settle()
+    assert time.process_time() - began_s < 0.1

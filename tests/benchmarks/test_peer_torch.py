@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,11 +15,12 @@ from benchmarks.agreement import agreement
 from benchmarks.errors import PeerError
 from benchmarks.peer import STAGES, Task
 from benchmarks.peer_runtime import open_peer as open_runtime
-from benchmarks.peer_torch import TorchPeer, open_peer
+from benchmarks.peer_torch import open_peer
 from benchmarks.tasks import make_tasks
+from benchmarks.torch_generation import TorchPeer
 from exporter.eager_reference import EagerReference
 from exporter.parity_generate import SCORE_TOLERANCE
-from s2t_runtime.bundle import open_bundle
+from s2t_runtime.bundle import Bundle, open_bundle
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +124,28 @@ def test_pytorch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peer_torch.torch_problem() == f"torch {torch.__version__} finds no GPU that it can use"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert peer_torch.torch_problem() is None
+
+
+def test_only_tokens_that_the_bundle_has_are_written(
+    eager: TorchPeer, tasks: list[Task], digits_bundle: Path, digits_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    free = eager.answer(tasks[1])
+    size = eager._model.decoder.config.vocab_size
+    kept = np.array([token for token in range(size) if token != free.tokens[0][2]])
+    monkeypatch.setattr(Bundle, "output_ids", lambda _: kept)
+    cut = opened(digits_bundle, digits_checkpoint)
+    found = cut.answer(tasks[1])
+    assert found.remark == (
+        f"computes all {size} logits and masks those that the bundle lacks, which has {size - 1}"
+    )
+    assert free.tokens[0][2] not in found.tokens[0]
+    assert cut.run(tasks[1]).tokens == found.tokens
+    # As transformers has it: the others suppressed, the scores renormalised.
+    options = {
+        **tasks[1].decoding_options,
+        "suppress_tokens": [free.tokens[0][2]],
+        "renormalize_logits": True,
+    }
+    (wanted,) = EagerReference(eager._reference.checkpoint).generate(eager._read(tasks[1]), **options)
+    assert found.tokens == wanted.tokens[:1]

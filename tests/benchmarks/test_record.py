@@ -11,7 +11,6 @@ from fake_peers import TASKS, FakePeer, Log, case
 
 from benchmarks.bandwidth_floor import Bandwidth
 from benchmarks.busy import Load
-from benchmarks.gpu_report import markdown
 from benchmarks.interleaved import Repetitions, measure
 from benchmarks.peer import STAGES, Case
 from benchmarks.record import record_of, with_floor, write_record
@@ -109,69 +108,6 @@ def test_parity_is_in_the_same_row(record: dict[str, Any]) -> None:
 
 def test_the_floor_is_bytes_over_bandwidth(record: dict[str, Any]) -> None:
     assert record["floor"]["step_s"] == {"fp16": pytest.approx(0.002)}
-
-
-def test_the_table(record: dict[str, Any]) -> None:
-    text = markdown(record)
-    lines = {
-        line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")
-    }
-    cells = [cell.strip() for cell in lines["onnxruntime cuda fp16"].strip("|").split("|")]
-    heads = [cell.strip() for cell in lines["case"].strip("|").split("|")]
-    assert dict(zip(heads, cells, strict=True)) == {
-        "case": "onnxruntime cuda fp16",
-        "encoder": "100.0",
-        "first step": "20.0",
-        "step": "5.000",
-        "step p95": "5.000",
-        "step / floor": "2.50",
-        "tokens/s": "93.8",
-        "utterance": "136.0",
-        "p95": "136.0",
-        "x eager fp16": "1.22",
-        "device MiB": "1000",
-        "tokens as eager fp32": "3/3",
-        "score": "5.0e-04",
-        "tokens as eager fp16": "3/3",
-    } | {"score": "5.0e-04"}
-    assert "| 1/3 | not finite |" in lines["broken"]
-    assert "| - |" in lines["eager fp32"]  # it is not compared with itself, and fp32 has no floor here
-    assert text.count("## short, 3 tokens\n") == text.count("## long, 3 tokens\n") == 1
-
-
-def test_the_text_around_the_table(record: dict[str, Any]) -> None:
-    text = markdown(record)
-    assert (
-        "m, 12,345 parameters, vocabulary 99; bundle ffffffffffff, commit 0123, 2026-11-24T12:00:00" in text
-    )
-    assert (
-        "- GPU: H100 (81559 MiB, compute capability 9.0, driver 580.1); state: pstate P0, clocks.sm 1980"
-        in text
-    )
-    assert "- CPU: Xeon, 8 cores, governor unknown" in text
-    assert "- Threads: OMP_NUM_THREADS 4" in text
-    assert "- Versions: python 3.12.1, torch 2.13.0, tensorrt 11.4.0" in text
-    assert "- The machine was quiet, and repetitions agree." in text
-    assert "at 2 GB/s (copies of 1 GiB): fp16 4.0 MB, 2.000 ms." in text
-    assert text.endswith("## Not measured\n\n- tensorrt fp16: tensorrt is not installed\n")
-
-
-def test_a_record_without_floor_speed_up_or_gpu(record: dict[str, Any]) -> None:
-    machine = {**ENVIRONMENT["machine"], "gpus": [], "gpu_state": None, "cuda": None}
-    bare = {
-        **record,
-        "rows": [one for one in record["rows"] if one["case"] != "eager fp16"],
-        "environment": {**ENVIRONMENT, "machine": machine, "commit": None},
-        "left_out": {},
-        "notes": ["busy"],
-    }
-    del bare["floor"]
-    text = markdown(bare)
-    assert "The bandwidth floor was not measured." in text
-    assert "- GPU: none; state: unknown; CUDA none" in text
-    assert "commit unknown" in text
-    assert "- busy\n" in text
-    assert "Not measured" not in text
 
 
 def test_a_case_whose_tokens_change_is_named() -> None:

@@ -1,0 +1,176 @@
+"""What bench-s2t does with a bundle: tasks, cases, the measurement, the record, and the reports of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from benchmarks.bench_cases import basis_sentence, choose_cases, reference_order
+from benchmarks.bench_request import BenchRequest
+from benchmarks.busy import current_load
+from benchmarks.environment import describe_environment
+from benchmarks.errors import BenchmarkError
+from benchmarks.gpu_cases import Choice
+from benchmarks.gpu_device import GpuDevice, first_gpu
+from benchmarks.interleaved import Repetitions
+from benchmarks.peer import Case, Task
+from benchmarks.ratios import with_ratios
+from benchmarks.recorded_run import (
+    Say,
+    make_directory,
+    recorded,
+    with_device_memory,
+    with_measured_floor,
+    write_reports,
+    written_files,
+)
+from benchmarks.report.markdown import summary_text
+from benchmarks.tasks import make_tasks, recording_tasks
+from benchmarks.word_errors import rates, read_references, word_errors
+from exporter.recorded_source import source_of
+from s2t_runtime.bundle import Bundle, open_bundle
+from s2t_runtime.machine import cuda_driver_problem
+from s2t_runtime.text import load_detokenizer
+
+STEM: Final = "latency"
+_FLOOR_NEEDS: Final = ("torch", "onnx_ir")
+
+
+def measure_bundle(request: BenchRequest, say: Say = lambda _: None) -> str:
+    """Measure, and write the record, the table and the page.
+
+    Args:
+        request: what to measure.
+        say: told what happens.
+
+    Returns:
+        The summary, and where the rest is.
+
+    Raises:
+        S2TError: a bundle, an option, a recording or the output directory cannot be used, or every case failed.
+    """
+    load, bundle = current_load(), open_bundle(request.bundle)
+    for precision in request.precisions:
+        bundle.precision(precision)
+    if request.against:
+        source_of(bundle.manifest, request.against)  # refuses what it cannot be, before anything takes long
+    references = _references(request)
+    make_directory(request.output)
+    cases = choose_cases(
+        str(request.bundle),
+        request.providers,
+        request.precisions or tuple(bundle.manifest.graphs),
+        peers=request.peers,
+        against=request.against,
+        threads=request.threads,
+    )
+    gpu = _gpu(request)
+    environment = describe_environment(
+        bundle, threads=request.threads, gpu=None if gpu is None else gpu.bus_id
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        tasks = _tasks(bundle, request, Path(directory))
+        choice, device_used = Choice(cases, tuple(reference_order(cases)), {}), None
+        if gpu is not None:
+            choice, device_used = with_device_memory(choice, gpu)
+        record = recorded(
+            choice,
+            tasks,
+            Repetitions(request.warmups, request.repetitions),
+            environment=environment,
+            load=load,
+            device_used=device_used,
+            say=say,
+        )
+    record = with_basis(record, cases)
+    record = with_word_errors(record, bundle, references) if references else record
+    record = with_ratios(_with_floor(record, bundle, request, say))
+    read = write_reports(record, request.output, STEM)
+    return f"{summary_text(read)}\n{written_files(request.output, STEM)}"
+
+
+def with_basis(record: Mapping[str, Any], cases: Sequence[Case]) -> dict[str, Any]:
+    """The record with the one case that answers are compared with and speeds are relative to: the best measured one.
+
+    Raises:
+        BenchmarkError: every case failed.
+    """
+    basis = next((name for name in record["references"] if name in record["footprints"]), None)
+    if basis is None:
+        said = "; ".join(f"{name}: {reason}" for name, reason in record["left_out"].items())
+        raise BenchmarkError(f"no case could be measured ({said}): doctor-s2t says what this machine can run")
+    rows = [
+        {**row, "parity": {name: one for name, one in row["parity"].items() if name == basis}}
+        for row in record["rows"]
+    ]
+    sentence = basis_sentence(next(case for case in cases if case.name == basis), cases)
+    return {**record, "rows": rows, "references": [basis], "base": basis, "parity_basis": sentence}
+
+
+def with_word_errors(
+    record: Mapping[str, Any], bundle: Bundle, references: Mapping[str, str]
+) -> dict[str, Any]:
+    """The record with ``texts`` and ``word_errors`` in every row of recordings.
+
+    Args:
+        record: of ``record_of``.
+        bundle: its vocabulary turns tokens into text.
+        references: file name -> what was said.
+    """
+    detokenize = load_detokenizer(bundle)
+    files = {task["name"]: Path(task["audio"][0]).name for task in record["tasks"] if not task["exact"]}
+    wanted = {
+        one["name"]: [references[files[name]] for name in one["tasks"]]
+        for one in record["workloads"]
+        if not one["exact"]
+    }
+    rows = []
+    for row in record["rows"]:
+        if row["task"] in wanted and row["tokens"]:
+            texts = [detokenize(tokens) for tokens in row["tokens"]]
+            errors = rates(word_errors(texts, wanted[row["task"]]))
+            rows.append({**row, "texts": texts, "word_errors": errors})
+        else:
+            rows.append(row)
+    return {**record, "rows": rows}
+
+
+def _references(request: BenchRequest) -> dict[str, str]:
+    if request.references is None:
+        return {}
+    return read_references(request.references, [path.name for path in request.audio])
+
+
+def _tasks(bundle: Bundle, request: BenchRequest, directory: Path) -> list[Task]:
+    first = request.language if request.first_token is None else request.first_token
+    stand_ins = make_tasks(
+        bundle,
+        directory,
+        request.durations_s,
+        request.beams,
+        request.tokens,
+        batches=request.batches,
+        first=first,
+    )
+    if not request.audio:
+        return stand_ins
+    spoken = recording_tasks(bundle, request.audio, request.beams, request.tokens, first=first)
+    return [*stand_ins, *spoken]
+
+
+def _gpu(request: BenchRequest) -> GpuDevice | None:
+    if set(request.providers) == {"cpu"} or cuda_driver_problem() is not None:
+        return None
+    return first_gpu()
+
+
+def _with_floor(record: Mapping[str, Any], bundle: Bundle, request: BenchRequest, say: Say) -> dict[str, Any]:
+    missing = [name for name in _FLOOR_NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        reason = f'{", ".join(missing)} not installed: pip install "export-s2t[export]"'
+        return {**record, "left_out": {**record["left_out"], "bandwidth floor": reason}}
+    device: Literal["cpu", "cuda"] = "cpu" if "cpu" in request.providers else "cuda"
+    return with_measured_floor(record, bundle, device, threads=request.threads, say=say)

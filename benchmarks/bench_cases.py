@@ -1,0 +1,110 @@
+"""Which cases bench-s2t measures, and which of them the others are compared with."""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import benchmarks
+from benchmarks.peer import OWN, Case, Offer, peer_module
+from s2t_runtime.open_session import ENGINES
+
+EAGER: Final = "eager"
+_FILE: Final = "peer_"
+
+
+@functools.cache
+def offered_peers() -> Mapping[str, tuple[tuple[str, Offer], ...]]:
+    """Name after --peers -> (kind, offer) of each of its cases: whatever the files ``peer_KIND.py`` offer."""
+    found: dict[str, tuple[tuple[str, Offer], ...]] = {}
+    for module in pkgutil.iter_modules(benchmarks.__path__):
+        if module.name.startswith(_FILE):
+            kind = module.name.removeprefix(_FILE)
+            offers: Mapping[str, Sequence[Offer]] = getattr(peer_module(kind), "OFFERS", {})
+            found |= {name: tuple((kind, one) for one in several) for name, several in offers.items()}
+    return MappingProxyType(dict(sorted(found.items(), key=lambda item: (item[0] != EAGER, item[0]))))
+
+
+def choose_cases(
+    bundle: str,
+    providers: Sequence[str],
+    precisions: Sequence[str],
+    *,
+    peers: Sequence[str] = (),
+    against: Sequence[str] = (),
+    threads: int | None = None,
+) -> tuple[Case, ...]:
+    """The cases in the order of their turns: peers, then every provider with every precision.
+
+    Args:
+        bundle: its directory.
+        providers: keys of ``s2t_runtime.open_session.PROVIDERS``.
+        precisions: that the bundle holds.
+        peers: keys of ``offered_peers``.
+        against: the checkpoint that peers run, as ``check-s2t --against`` takes it.
+        threads: of each case on the CPU; None leaves it to each.
+    """
+    device = "cpu" if "cpu" in providers else "cuda"
+    shared: dict[str, Any] = {
+        "bundle": bundle,
+        "against": list(against),
+        "device": device,
+        "threads": threads,
+    }
+    cases = [
+        Case(offer.name, kind, {**offer.settings, **shared}, offer.precision)
+        for name in peers
+        for kind, offer in offered_peers()[name]
+    ]
+    for provider in providers:
+        # Engines have no threads, and say so where they are given any.
+        asked = None if provider == ENGINES else threads
+        for precision in precisions:
+            settings = {"bundle": bundle, "provider": provider, "precision": precision, "threads": asked}
+            cases.append(Case(case_name(provider, precision), OWN, settings, precision))
+    return tuple(cases)
+
+
+def case_name(provider: str, precision: str) -> str:
+    """Of a bundle's own case."""
+    return f"tensorrt {precision}" if provider == ENGINES else f"onnxruntime {provider} {precision}"
+
+
+def reference_order(cases: Sequence[Case]) -> list[str]:
+    """Names of the cases, the best one to compare with first.
+
+    Eager, then torch.compile, then the bundle itself: fp32 on the CPU, fp32, any; other peers last.
+    """
+
+    def rank(case: Case) -> tuple[bool, bool, bool, bool, bool]:
+        on_cpu, compiled = case.settings.get("provider") == "cpu", "mode" in case.settings
+        own = case.kind == OWN
+        return (not is_checkpoint(case), compiled, not own, case.precision != "fp32", not on_cpu)
+
+    return [case.name for case in sorted(cases, key=rank)]
+
+
+def is_checkpoint(case: Case) -> bool:
+    """Whether it is the checkpoint in PyTorch, which the bundle was made from."""
+    return case.kind == "torch"
+
+
+def basis_sentence(basis: Case, cases: Sequence[Case]) -> str:
+    """What parity means in a record, said once for all its rows.
+
+    Args:
+        basis: what answers are compared with.
+        cases: all that were to be measured.
+    """
+    if is_checkpoint(basis):
+        return f"tokens and scores are compared with {basis.name}, which runs the checkpoint in PyTorch"
+    said = f"tokens and scores are compared with {basis.name}, the bundle itself, not with the checkpoint: "
+    failed = [case.name for case in cases if is_checkpoint(case)]
+    return said + (
+        f"{', '.join(failed)} could not be measured"
+        if failed
+        else "--against CHECKPOINT compares with eager PyTorch"
+    )
