@@ -20,7 +20,7 @@ from exporter.errors import OutputError, ParityError
 from exporter.hub import OnStage
 from exporter.load_source import load_source
 from exporter.manifest_builder import package_versions, precision_info
-from exporter.options import AddOptions, require_precisions
+from exporter.options import AddOptions
 from exporter.parity import check_parity, check_same_model
 from exporter.parity_generate import Utterance
 from exporter.parity_report import ParityReport, records_json, render_markdown
@@ -61,12 +61,10 @@ def add_precision(options: AddOptions, *, on_stage: OnStage = lambda _: None) ->
     Raises:
         BundleError: the bundle does not open.
         CheckpointError: the checkpoint is missing, or another model than the bundle's.
-        ExportError: unknown precision.
         OutputError: the bundle has the precision already, or cannot be written.
         PrecisionError: the model cannot be held in it.
         ParityError: the new graphs do not decode as the checkpoint does; the bundle is as before.
     """
-    require_precisions((options.precision,))
     with _locked(options.bundle):
         bundle = open_bundle(options.bundle)
         _refuse_present(bundle, options.precision)
@@ -116,7 +114,7 @@ def _add(bundle: Bundle, checkpoint: Checkpoint, options: AddOptions, on_stage: 
     named = False
     try:
         recordings = _recordings(bundle.manifest, options)
-        graphs = _write(bundle, checkpoint, options.precision, recordings, working, on_stage)
+        graphs = _write(bundle, checkpoint, options, recordings, working, on_stage)
         # The manifest does not name it, so what lies there was left by a kill.
         shutil.rmtree(target, ignore_errors=True)
         (working / options.precision).rename(target)
@@ -150,7 +148,7 @@ def _recordings(manifest: Manifest, options: AddOptions) -> tuple[Utterance, ...
 def _write(
     bundle: Bundle,
     checkpoint: Checkpoint,
-    precision: str,
+    options: AddOptions,
     recordings: tuple[Utterance, ...],
     working: Path,
     on_stage: OnStage,
@@ -167,9 +165,10 @@ def _write(
         working,
         on_stage,
         output_ids=None if ids is None else torch.from_numpy(ids),
+        budget=options.budget,
         float32=bundle.root / _FLOAT32 if _FLOAT32 in manifest.graphs else None,
     )
-    graphs.write((precision,))
+    graphs.write((options.precision,))
     return graphs
 
 

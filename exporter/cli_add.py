@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from exporter.add_precision import AddResult
 
-_TAKEN = frozenset({"checkpoint", "added", "against", "audio", "check", "quiet"})
+_TAKEN = frozenset({"checkpoint", "added", "against", "audio", "budget", "check", "quiet"})
 """Parameters of export-s2t that go with --add-precision."""
 
 
@@ -49,7 +49,12 @@ def take_addition(arguments: dict[str, Any]) -> AddOptions | None:
     if arguments["checkpoint"] is None:
         raise click.UsageError("--add-precision PRECISION needs the BUNDLE to add it to")
     return AddOptions(
-        Path(arguments["checkpoint"]), precision, against, arguments["audio"], bool(arguments["check"])
+        Path(arguments["checkpoint"]),
+        precision,
+        against,
+        arguments["audio"],
+        arguments["budget"],
+        bool(arguments["check"]),
     )
 
 

@@ -19,7 +19,7 @@ from exporter.console import (
     user_errors,
 )
 from exporter.engine_options import DEFAULT_PRECISION, EngineOptions
-from exporter.options import DEFAULT_MAX_AUDIO_S, PRECISIONS, ExportOptions
+from exporter.options import DEFAULT_BUDGET, DEFAULT_MAX_AUDIO_S, PRECISIONS, ExportOptions
 from exporter.sources import Source
 from s2t_runtime.engine_record import FLAVOURS
 
@@ -81,6 +81,14 @@ COMMAND = "export-s2t"
     metavar="FILE",
     help="The same as a list: one token id a line, or a JSON list.",
 )
+@click.option(
+    "--budget",
+    type=float,
+    metavar="DIFFERENCE",
+    default=DEFAULT_BUDGET,
+    show_default=True,
+    help="Largest change of a log-probability that fp16 and int8 may cause; what breaks it stays in float32.",
+)
 @click.option("--check/--no-check", default=True, show_default=True, help="Compare with eager PyTorch.")
 @click.option(
     "--ignore-generation-option",
@@ -100,7 +108,8 @@ COMMAND = "export-s2t"
     "--add-precision",
     "added",
     metavar="PRECISION",
-    help="Add a precision to the bundle that stands in place of CHECKPOINT; goes with --against, --audio, --no-check.",
+    help="Add a precision to the bundle that stands in place of CHECKPOINT; goes with --against, --audio, --budget, "
+    "--no-check.",
 )
 @click.option(
     "--against",

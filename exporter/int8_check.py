@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from exporter.half_check import Trial
 from exporter.hard_audio import AudioCase
-from exporter.int8_graphs import float32_convolutions, product_sizes, write_int8_graphs
+from exporter.int8_graphs import float32_convolutions, product_sizes, write_trial_graphs
 from exporter.onnx_session import Array, GraphRunner
+from exporter.passes.int8_weights import Roundings
 from exporter.step_errors import counted_steps, log_softmax, step_errors
 from graphs.precision import BlockPlan
 from s2t_runtime.manifest import BlockPrecision, PrecisionErrors
@@ -59,7 +60,7 @@ class Int8Check:
 
         Args:
             float32: directory of the three float32 graphs.
-            working: a directory for int8 graphs, made and deleted by each trial.
+            working: a directory for int8 graphs, made and deleted by each trial; on the file system of ``float32``.
             cases: audio, within the model's limits.
             prompt: token ids that decoding begins with.
             end_tokens: ids that end an utterance; what is behind them does not count.
@@ -70,6 +71,7 @@ class Int8Check:
         self.peaks: Mapping[str, float] = {}
         """Nothing overflows."""
         self._float32, self._working = float32, working
+        self._roundings = Roundings()
         self._sizes = product_sizes(float32)
         self.left_out: Mapping[str, BlockPrecision] = {
             block: BlockPrecision("float32", reason, _SAVED_BYTES * size)
@@ -110,7 +112,7 @@ class Int8Check:
     def _errors(self, float32: Collection[str], references: Sequence[_Decoded]) -> list[PrecisionErrors]:
         self._working.mkdir()
         try:
-            write_int8_graphs(self._float32, self._working, float32=float32)
+            write_trial_graphs(self._float32, self._working, float32=float32, roundings=self._roundings)
             encoder = self._runner(self._working, "encoder")
             encoded = [self._encode(encoder, reference.case) for reference in references]
             del encoder

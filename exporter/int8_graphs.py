@@ -8,17 +8,21 @@ What is done where, by measurement (docs/performance.md has the figures):
 | convolutions over time, without groups | the same, on windows of the rounded frames |
 | first convolution, grouped convolutions | none: few weights, and raw audio needs more digits |
 | embedding tables | rows with a scale each; what is looked up is scaled |
+| self-attention of the encoder | none, but ONNX Runtime's fused operator: these graphs are for its CPU provider alone |
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 import onnx_ir as ir
 
+from exporter.passes.fuse_attention import fuse_attention
+from exporter.passes.int8_weights import Roundings
 from exporter.passes.quantise_convolutions import convolution, quantise_convolutions
 from exporter.passes.quantise_products import constant_matrix, quantise_products
 from exporter.passes.quantise_tables import quantise_tables
@@ -42,19 +46,63 @@ def write_int8_graphs(source: Path, directory: Path, *, float32: Collection[str]
         directory: exists; receives the files of the same names.
         float32: blocks to leave in float32, by the names that a precision policy gives them.
     """
-
-    def keep(node: ir.Node) -> bool:
-        return in_blocks(str(node.name), float32)
-
+    roundings = Roundings()
     for weights, names in _FILES.items():
-        models = [ir.load(source / name) for name in names]
-        for model in models:
-            quantise_convolutions(model, keep=keep)
-            quantise_products(model, keep=keep)
-            quantise_tables(model)
+        models = [_rounded(source / name, float32, roundings) for name in names]
         share_weights(models, directory, weights)
         for name, model in zip(names, models, strict=True):
             ir.save(model, directory / name)
+
+
+def write_trial_graphs(
+    source: Path, directory: Path, *, float32: Collection[str], roundings: Roundings
+) -> None:
+    """Write the two graphs that a trial runs, quickly: no float32 weight is copied.
+
+    Args:
+        source: holds the three float32 graphs and their weights.
+        directory: exists, on the file system of ``source``, whose weight files are linked into it.
+        float32: blocks to leave in float32.
+        roundings: shared by all trials.
+    """
+    for weights, graphs in _FILES.items():
+        model = _rounded(source / graphs[-1], float32, roundings)
+        os.link(source / weights, directory / weights)
+        for value in model.graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor):
+                value.const_value = _placed(tensor, directory)
+        share_weights([model], directory, f"rounded_{weights}", move=_is_new)
+        ir.save(model, directory / graphs[-1])
+
+
+def _rounded(path: Path, float32: Collection[str], roundings: Roundings) -> ir.Model:
+    def keep(node: ir.Node) -> bool:
+        return in_blocks(str(node.name), float32)
+
+    model = ir.load(path)
+    quantise_convolutions(model, keep, roundings)
+    quantise_products(model, keep, roundings)
+    quantise_tables(model, roundings)
+    fuse_attention(model)
+    return model
+
+
+def _placed(tensor: ir.ExternalTensor, directory: Path) -> ir.ExternalTensor:
+    """The same bytes, in a file of the same name elsewhere."""
+    return ir.ExternalTensor(
+        tensor.location,
+        tensor.offset,
+        tensor.length,
+        tensor.dtype,
+        shape=tensor.shape,
+        name=str(tensor.name),
+        base_dir=directory,
+    )
+
+
+def _is_new(tensor: ir.TensorProtocol) -> bool:
+    return not isinstance(tensor, ir.ExternalTensor)
 
 
 def product_sizes(source: Path) -> dict[str, int]:

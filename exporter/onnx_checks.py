@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +36,13 @@ _DTYPES = {
 }
 
 
-def check_graph(path: Path, signature: GraphSignature) -> None:
+def check_graph(path: Path, signature: GraphSignature, *, beyond_onnx: Collection[str] = ()) -> None:
     """Check a saved graph.
+
+    Args:
+        path: of the graph.
+        signature: its contract.
+        beyond_onnx: ``DOMAIN::OPERATOR`` of operators outside the ONNX standard that it may have.
 
     Raises:
         GraphError: names every mismatch at once.
@@ -50,7 +55,7 @@ def check_graph(path: Path, signature: GraphSignature) -> None:
     problems = [
         *_interface_problems(model.graph.inputs, signature.inputs, "input"),
         *_interface_problems(model.graph.outputs, signature.outputs, "output"),
-        *_operator_problems(model),
+        *_operator_problems(model, beyond_onnx),
     ]
     if problems:
         raise GraphError(f"{path.name} breaks the {signature.name} contract: " + "; ".join(problems))
@@ -69,7 +74,7 @@ def _interface_problems(values: Sequence[ir.Value], specs: Sequence[TensorSpec],
     return problems
 
 
-def _operator_problems(model: ir.Model) -> list[str]:
+def _operator_problems(model: ir.Model, beyond_onnx: Collection[str]) -> list[str]:
     problems = []
     opset = model.opset_imports.get("")
     if opset != OPSET:
@@ -94,6 +99,7 @@ def _operator_problems(model: ir.Model) -> list[str]:
         problems.append(f"float16 constants that are not finite: {', '.join(infinite)}")
     foreign = sorted(
         {f"{node.domain}::{node.op_type}" for node in nodes if node.domain not in {"", "ai.onnx"}}
+        - set(beyond_onnx)
     )
     if foreign:
         problems.append(f"operators outside the ONNX standard: {', '.join(foreign)}")

@@ -13,6 +13,9 @@ PRECISIONS = ("fp32", "fp16", "int8")
 DEFAULT_MAX_AUDIO_S = 60.0
 """Attention memory grows with the square of the length: a minute needs about 0.6 GB at xls-r-300m's size."""
 
+DEFAULT_BUDGET = 0.1
+"""Natural logarithm: a tenth is a probability 10 % larger or smaller."""
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -38,6 +41,8 @@ class ExportOptions:
     """Texts like those that the model is to write: the decoder can then write their tokens only."""
     vocab_tokens: Path | None = None
     """The same as a list: a file with one token id a line, or a JSON list; with ``vocab_from`` both count."""
+    budget: float = DEFAULT_BUDGET
+    """Largest change of a log-probability that fp16 and int8 may cause; what breaks it stays in float32."""
     check: bool = True
     """Compare with eager PyTorch before the bundle is put in place."""
     force: bool = False
@@ -60,6 +65,7 @@ class ExportOptions:
             raise ExportError(f"num_beams is {self.num_beams}; it must be at least 1")
         if not 0 < self.max_audio_s < float("inf"):
             raise ExportError(f"max_audio_s is {self.max_audio_s}; it must be a positive number of seconds")
+        _require_budget(self.budget)
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,19 @@ class AddOptions:
     """The checkpoint, both halves of a pair, or a configuration; empty takes what the manifest names."""
     audio: tuple[Path, ...] = ()
     """Recordings to check with, besides the built-in probes."""
+    budget: float = DEFAULT_BUDGET
+    """Largest change of a log-probability that it may cause; what breaks it stays in float32."""
     check: bool = True
     """Compare with eager PyTorch before the manifest names it."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ExportError: the precision is unknown, or the budget out of range.
+        """
+        require_precisions((self.precision,))
+        _require_budget(self.budget)
 
 
 def require_precisions(precisions: Collection[str]) -> None:
@@ -88,3 +105,8 @@ def require_precisions(precisions: Collection[str]) -> None:
             f"precision {', '.join(unknown) or '(none)'} is not available; this version writes "
             f"{', '.join(PRECISIONS)}"
         )
+
+
+def _require_budget(budget: float) -> None:
+    if not 0 < budget < float("inf"):
+        raise ExportError(f"budget is {budget}; it must be a positive difference of log-probabilities")

@@ -190,6 +190,7 @@ def _write_files(
         end_tokens(defaults),
         directory,
         clock.begin,
+        budget=options.budget,
         output_ids=output,
     )
     graphs.write(options.precisions)

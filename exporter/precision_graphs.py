@@ -15,8 +15,10 @@ from exporter.hard_audio import AudioCase, hard_audio, recorded
 from exporter.int8_check import Int8Check
 from exporter.int8_graphs import write_int8_graphs
 from exporter.onnx_checks import check_graph
+from exporter.options import DEFAULT_BUDGET
 from exporter.parity_generate import Utterance
-from exporter.precision_policy import BUDGETS, FoundPolicy, half_policy, search_policy
+from exporter.passes.fuse_attention import FUSED
+from exporter.precision_policy import FoundPolicy, allowed, half_policy, search_policy
 from exporter.write_graphs import OnStage, WrittenGraphs, write_graphs
 from graphs import (
     DecoderGeometry,
@@ -55,6 +57,7 @@ class PrecisionGraphs:
         end_tokens: ids that end an utterance.
         directory: of the bundle; each precision gets a folder of its name.
         on_stage: told the name of each stage as it starts.
+        budget: the largest change of a log-probability that a precision below float32 may cause.
         float32: the float32 graphs of a bundle that has them; None where they are written here, if at all.
         output_ids: int64, ascending: tokens that the output projection is restricted to; None: all.
         written: precision -> its graphs.
@@ -68,6 +71,7 @@ class PrecisionGraphs:
     end_tokens: Collection[int]
     directory: Path
     on_stage: OnStage
+    budget: float = DEFAULT_BUDGET
     float32: Path | None = None
     output_ids: Tensor | None = None
     written: dict[str, WrittenGraphs] = field(default_factory=dict)
@@ -94,6 +98,7 @@ class PrecisionGraphs:
                     prompt=self.prompt,
                     max_positions=self.geometry.max_positions,
                     output_ids=self.output_ids,
+                    budget=allowed(self.budget),
                 )
                 plan = self.policies[precision].plan
             several = f" in {precision}" if len(precisions) > 1 else ""
@@ -133,13 +138,13 @@ class PrecisionGraphs:
                 end_tokens=self.end_tokens,
                 max_positions=self.geometry.max_positions,
             )
-            found = search_policy(check, BUDGETS[_INT8], "int8")
+            found = search_policy(check, allowed(self.budget), "int8")
             self.on_stage("round to int8")
             target = self.directory / _INT8
             write_int8_graphs(source, target, float32=found.plan.float32)
         written = self._contracts()
         for signature in (written.encoder, written.decoder_first_step, written.decoder_with_past):
-            check_graph(target / f"{signature.name}.onnx", signature)
+            check_graph(target / f"{signature.name}.onnx", signature, beyond_onnx=(FUSED,))
         self.written[_INT8], self.policies[_INT8] = written, found
 
     def _float32_graphs(self, otherwise: Path) -> Path:

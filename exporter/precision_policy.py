@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
@@ -19,15 +19,13 @@ from exporter.checkpoint import Checkpoint
 from exporter.errors import PrecisionError
 from exporter.half_check import Fault, HalfCheck, Trial
 from exporter.hard_audio import AudioCase
+from exporter.options import DEFAULT_BUDGET
 from exporter.precision_names import OWN
 from graphs.precision import LARGEST_HALF, BlockPlan
 from s2t_runtime.manifest import BlockPrecision, PrecisionErrors, PrecisionPolicy
 
-BUDGETS = {
-    "fp16": PrecisionErrors(log_prob_difference=0.1, token_agreement=0.95),
-    "int8": PrecisionErrors(log_prob_difference=0.1, token_agreement=0.95),
-}
-"""What a precision may change, at most."""
+TOKEN_AGREEMENT: Final = 0.95
+"""Share of steps with float32's best token that a precision must have."""
 Base: TypeAlias = Literal["float16", "int8"]
 _NORMS = "norms"
 _FEATURES = "normalisation of the samples and log-mel spectra need float32's digits"
@@ -86,6 +84,7 @@ def half_policy(
     prompt: Sequence[int],
     max_positions: int | None,
     output_ids: Tensor | None = None,
+    budget: PrecisionErrors | None = None,
 ) -> FoundPolicy:
     """Search what float16 cannot hold of a checkpoint.
 
@@ -95,12 +94,18 @@ def half_policy(
         prompt: token ids that decoding begins with.
         max_positions: of the decoder; None: any number.
         output_ids: int64, ascending: tokens that the output projection is restricted to; None: all.
+        budget: what float16 may change; None: the usual.
 
     Raises:
         PrecisionError: no choice of blocks keeps the model finite and within the budget.
     """
     check = HalfCheck(checkpoint, cases, prompt=prompt, max_positions=max_positions, output_ids=output_ids)
-    return search_policy(check, BUDGETS["fp16"])
+    return search_policy(check, budget or allowed())
+
+
+def allowed(log_prob_difference: float = DEFAULT_BUDGET) -> PrecisionErrors:
+    """The budget of a precision below float32."""
+    return PrecisionErrors(log_prob_difference, TOKEN_AGREEMENT)
 
 
 def search_policy(check: Check, budget: PrecisionErrors, base: Base = "float16") -> FoundPolicy:
@@ -131,7 +136,8 @@ def search_policy(check: Check, budget: PrecisionErrors, base: Base = "float16")
             raise PrecisionError(
                 f"{base} does not keep its budget with any choice of blocks: largest log-probability difference "
                 f"{errors.log_prob_difference:.2g} (allowed {budget.log_prob_difference:.2g}), token agreement "
-                f"{errors.token_agreement:.1%} (at least {budget.token_agreement:.1%}); export --precision fp32"
+                f"{errors.token_agreement:.1%} (at least {budget.token_agreement:.1%}); export --precision fp32, "
+                "or allow more with --budget"
             )
         search.widen(remaining.pop(0))
 

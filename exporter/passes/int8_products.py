@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from exporter.passes.int8_weights import Int8Rows, int8_rows
+from exporter.passes.int8_weights import Int8Rows, Layout, Roundings
 
 _FLOAT: int = int(ir.DataType.FLOAT)
 
@@ -25,15 +25,17 @@ class Int8Products:
 
     Attributes:
         graph: changed.
+        roundings: of weights, shared with other graphs.
         changed: whether a node has been replaced.
     """
 
     graph: ir.Graph
+    roundings: Roundings = field(default_factory=Roundings)
     changed: bool = False
     _rounded: dict[ir.Value, ir.Node] = field(default_factory=dict)
     """Activations -> their DynamicQuantizeLinear."""
-    _weights: dict[tuple[ir.Value, bool], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
-    """Matrix and whether its rows are output channels in the graph -> int8 numbers and scales."""
+    _weights: dict[tuple[ir.Value, Layout], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
+    """Matrix and its layout -> int8 numbers and scales."""
 
     def rounding(self, activations: ir.Value, name: str) -> tuple[ir.Node, bool]:
         """The DynamicQuantizeLinear of these activations, and whether it is new, to be put into the graph."""
@@ -45,25 +47,26 @@ class Int8Products:
         return rounded, True
 
     def weights(
-        self, matrix: ir.Value, rows: NDArray[np.float32], *, transposed: bool
+        self, matrix: ir.Value, layout: Layout, rows: Callable[[], NDArray[np.float32]]
     ) -> tuple[ir.Value, ir.Value]:
         """Initializers of a weight in int8, made once for each.
 
         Args:
             matrix: the float32 initializer.
-            rows: it, as [out, in].
-            transposed: the graph multiplies with its transpose, so that it is stored as [out, in]; otherwise
-                as [in, out].
+            layout: "rows" where the graph multiplies with its transpose, so that it is stored as [out, in];
+                otherwise it is stored as [in, out].
+            rows: gives it as [out, in].
 
         Returns:
             int8 numbers and float32 scales [out].
         """
-        if (matrix, transposed) not in self._weights:
-            found = int8_rows(rows)
-            if not transposed:
+        if (matrix, layout) not in self._weights:
+            assert matrix.const_value is not None  # noqa: S101 - an initializer
+            found = self.roundings.of(matrix.const_value, layout, rows)
+            if layout != "rows":
                 found = Int8Rows(found.numbers.T, found.scales)
-            self._weights[matrix, transposed] = add_int8(self.graph, str(matrix.name), found)
-        return self._weights[matrix, transposed]
+            self._weights[matrix, layout] = add_int8(self.graph, str(matrix.name), found)
+        return self._weights[matrix, layout]
 
     def scaled_product(
         self, name: str, activations: ir.Value, rounded: ir.Node, numbers: ir.Value, scales: ir.Value

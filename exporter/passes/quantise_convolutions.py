@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from exporter.passes.int8_products import Int8Products, constant, int64
+from exporter.passes.int8_weights import Roundings
 
 _TIME: Final = 1
 """The axis of frames behind the transposition: [batch, frames, channels]."""
@@ -57,7 +58,7 @@ def convolution(node: ir.Node) -> Convolution | None:
 
 
 def quantise_convolutions(
-    model: ir.Model, keep: Callable[[ir.Node], bool] = lambda _: False
+    model: ir.Model, keep: Callable[[ir.Node], bool] = lambda _: False, roundings: Roundings | None = None
 ) -> tuple[ir.Model, bool]:
     """Compute convolutions over time as products of int8, in place.
 
@@ -68,8 +69,9 @@ def quantise_convolutions(
     Args:
         model: changed.
         keep: convolutions to leave in float32.
+        roundings: shared with other graphs; None: of this one alone.
     """
-    products = Int8Products(model.graph)
+    products = Int8Products(model.graph, roundings or Roundings())
     for node in list(model.graph):
         found = None if keep(node) else convolution(node)
         if found is not None:
@@ -80,7 +82,7 @@ def quantise_convolutions(
 def _replace(products: Int8Products, node: ir.Node, found: Convolution) -> None:
     name, frames = str(node.name), node.inputs[0]
     assert frames is not None and found.weight.const_value is not None  # noqa: S101, PT018 - a Conv has both
-    weight = found.weight.const_value.numpy()
+    out, channels, kernel = (int(axis) for axis in found.weight.const_value.shape.numpy())
     turned = ir.node("Transpose", [frames], {"perm": [0, 2, 1]}, name=f"{name}_frames")
     new, last = [turned], turned.outputs[0]
     if any(found.pads):
@@ -88,12 +90,14 @@ def _replace(products: Int8Products, node: ir.Node, found: Convolution) -> None:
         new.append(ir.node("Pad", [last, pads], name=f"{name}_pad"))
         last = new[-1].outputs[0]
     rounded = ir.node("DynamicQuantizeLinear", [last], num_outputs=3, name=f"{name}_round")
-    windows = _windows(
-        products.graph, name, rounded.outputs[0], weight.shape[1], weight.shape[2], found.stride
-    )
+    windows = _windows(products.graph, name, rounded.outputs[0], channels, kernel, found.stride)
     # Row j * channels + c of the matrix multiplies channel c of the window's frame j.
-    rows = np.ascontiguousarray(weight.transpose(0, 2, 1)).reshape(weight.shape[0], -1)
-    numbers, scales = products.weights(found.weight, rows, transposed=False)
+    weight = found.weight.const_value.numpy
+    numbers, scales = products.weights(
+        found.weight,
+        "windows",
+        lambda: np.ascontiguousarray(weight().transpose(0, 2, 1)).reshape(out, -1),
+    )
     scaled = products.scaled_product(name, windows[-1].outputs[0], rounded, numbers, scales)
     new += [rounded, *windows, *scaled]
     if found.bias is not None:

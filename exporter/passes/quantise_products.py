@@ -7,10 +7,11 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from exporter.passes.int8_products import Int8Products, constant
+from exporter.passes.int8_weights import Roundings
 
 
 def quantise_products(
-    model: ir.Model, keep: Callable[[ir.Node], bool] = lambda _: False
+    model: ir.Model, keep: Callable[[ir.Node], bool] = lambda _: False, roundings: Roundings | None = None
 ) -> tuple[ir.Model, bool]:
     """Compute every product with a constant float32 matrix in int8, in place.
 
@@ -24,8 +25,9 @@ def quantise_products(
     Args:
         model: changed.
         keep: products to leave in float32.
+        roundings: shared with other graphs; None: of this one alone.
     """
-    products = Int8Products(model.graph)
+    products = Int8Products(model.graph, roundings or Roundings())
     for node in list(model.graph):
         found = None if keep(node) else constant_matrix(node)
         if found is not None:
@@ -54,8 +56,12 @@ def _replace(products: Int8Products, node: ir.Node, matrix: ir.Value, transposed
     assert activations is not None and matrix.const_value is not None  # noqa: S101, PT018 - seen by constant_matrix
     rounded, is_new = products.rounding(activations, name)
     new = [rounded] if is_new else []
-    array = matrix.const_value.numpy()
-    numbers, scales = products.weights(matrix, array if transposed else array.T, transposed=transposed)
+    array = matrix.const_value.numpy
+    numbers, scales = (
+        products.weights(matrix, "rows", array)
+        if transposed
+        else products.weights(matrix, "columns", lambda: array().T)
+    )
     if transposed:
         # Of a constant: ONNX Runtime does it once, at load.
         new.append(ir.node("Transpose", [numbers], {"perm": [1, 0]}, name=f"{name}_transpose"))

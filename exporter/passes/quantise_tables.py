@@ -5,24 +5,29 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from exporter.passes.int8_products import add_int8, drop_unused, int64, take_over
-from exporter.passes.int8_weights import int8_rows
+from exporter.passes.int8_weights import Roundings
 
 MIN_ELEMENTS = 1 << 14
 """Below, the bytes saved are not worth three more operators in every step."""
 
 
-def quantise_tables(model: ir.Model) -> tuple[ir.Model, bool]:
+def quantise_tables(model: ir.Model, roundings: Roundings | None = None) -> tuple[ir.Model, bool]:
     """Keep large float32 embedding tables in int8 with one scale a row, in place.
 
     What is looked up is scaled, never the table: the rows are read as int8, then multiplied.
+
+    Args:
+        model: changed.
+        roundings: shared with other graphs; None: of this one alone.
     """
-    changed = False
+    changed, known = False, roundings or Roundings()
     for node in list(model.graph):
         table = node.inputs[0] if node.op_type == "Gather" else None
         if table is None or not _is_table(node, table):
             continue
         assert table.const_value is not None  # noqa: S101 - _is_table has seen it
-        numbers, scales = add_int8(model.graph, str(table.name), int8_rows(table.const_value.numpy()))
+        found = known.of(table.const_value, "rows", table.const_value.numpy)
+        numbers, scales = add_int8(model.graph, str(table.name), found)
         name, ids = str(node.name), node.inputs[1]
         rows = ir.node("Gather", [numbers, ids], {"axis": 0}, name=f"{name}_int8")
         wide = ir.node("Cast", [rows.outputs[0]], {"to": int(ir.DataType.FLOAT)}, name=f"{name}_float")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,10 @@ _CACHE_LINE = 64
 
 
 def share_weights(
-    models: Sequence[ir.Model], directory: Path, file_name: str
+    models: Sequence[ir.Model],
+    directory: Path,
+    file_name: str,
+    move: Callable[[ir.TensorProtocol], bool] = lambda _: True,
 ) -> tuple[Sequence[ir.Model], bool]:
     """Write the weights of several models to one file and make the models point into it.
 
@@ -30,6 +33,7 @@ def share_weights(
         models: changed in place.
         directory: where the models will be saved; the file is written there.
         file_name: name of the weight file.
+        move: whether a weight is to go there; others stay where they are.
 
     Returns:
         The models, and whether any weight was moved.
@@ -39,7 +43,7 @@ def share_weights(
         for model in models:
             for value in model.graph.initializers.values():
                 tensor = value.const_value
-                if tensor is None or tensor.nbytes < _MIN_BYTES:
+                if tensor is None or tensor.nbytes < _MIN_BYTES or not move(tensor):
                     continue
                 shape = tuple(int(size) for size in tensor.shape.numpy())
                 key = (hashlib.sha256(tensor.tobytes()).hexdigest(), tensor.dtype.name, shape)

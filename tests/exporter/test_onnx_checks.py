@@ -167,6 +167,7 @@ def test_a_foreign_domain_is_named(tmp_path: Path) -> None:
     nodes = (helper.make_node("FusedGelu", ["audio"], ["encoder_states"], domain="com.microsoft"),)
     path = save(tmp_path, nodes, domains=("com.microsoft",))
     assert "operators outside the ONNX standard: com.microsoft::FusedGelu" in problem(path)
+    check_graph(path, SIGNATURE, beyond_onnx=["com.microsoft::FusedGelu"])
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
