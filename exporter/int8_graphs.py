@@ -8,6 +8,7 @@ What is done where, by measurement (docs/performance.md has the figures):
 | convolutions over time, without groups | the same, on windows of the rounded frames |
 | first convolution, grouped convolutions | none: few weights, and raw audio needs more digits |
 | embedding tables | rows with a scale each; what is looked up is scaled |
+| log-softmax of the logits | none, but ONNX's operator in place of its parts |
 | self-attention of the encoder | none, but ONNX Runtime's fused operator: these graphs are for its CPU provider alone |
 """
 
@@ -22,6 +23,7 @@ from typing import Final
 import onnx_ir as ir
 
 from exporter.passes.fuse_attention import fuse_attention
+from exporter.passes.fuse_log_softmax import fuse_log_softmax
 from exporter.passes.int8_weights import Roundings
 from exporter.passes.quantise_convolutions import convolution, quantise_convolutions
 from exporter.passes.quantise_products import constant_matrix, quantise_products
@@ -85,6 +87,7 @@ def _rounded(path: Path, float32: Collection[str], roundings: Roundings) -> ir.M
     quantise_products(model, keep, roundings)
     quantise_tables(model, roundings)
     fuse_attention(model)
+    fuse_log_softmax(model)
     return model
 
 

@@ -16,6 +16,7 @@ from exporter.errors import UnsupportedModelError
 from exporter.graph_exports import decoder_exports, encoder_export, encoder_module
 from exporter.onnx_checks import check_graph
 from exporter.onnx_export import onnx_from_graph
+from exporter.passes.project_last import project_last
 from exporter.passes.share_weights import share_weights
 from graphs import (
     CrossAttentionMode,
@@ -158,7 +159,9 @@ def write_decoders(
         models: list[ir.Model] = []
         for export in exports:
             on_stage(export.signature.name)
-            models.append(onnx_from_graph(export))
+            model = onnx_from_graph(export)
+            project_last(model)
+            models.append(model)
     share_weights(models, directory, DECODER_WEIGHTS)
     for model, export in zip(models, exports, strict=True):
         _save(model, directory, export.signature)

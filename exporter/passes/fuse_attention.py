@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from exporter.passes.int8_products import constant, int64, take_over
+from exporter.passes.int8_products import constant, int64, remove_unread, take_over
 from exporter.passes.key_masks import key_mask
 
 _CONTRIB: Final = "com.microsoft"
@@ -130,7 +130,7 @@ class _Fusion:
         )
         self.graph.insert_before(found.softmax, [*new, *merged, fused])
         take_over(found.last.outputs[0], fused.outputs[0])
-        _remove_unread(self.graph, found.last)
+        remove_unread(self.graph, found.last)
         self.changed = True
 
     def _dimension(self, mask: ir.Value, heads: int, before: ir.Node) -> tuple[ir.Value, ir.Value]:
@@ -198,14 +198,3 @@ def _only_reader(node: ir.Node, kind: str) -> ir.Node | None:
     if len(uses) != 1 or node.outputs[0].is_graph_output():
         return None
     return uses[0].node if uses[0].node.op_type == kind and uses[0].idx == 0 else None
-
-
-def _remove_unread(graph: ir.Graph, node: ir.Node) -> None:
-    """Remove a node, and what nothing but it has read."""
-    before = [value.producer() for value in node.inputs if value is not None]
-    graph.remove(node, safe=True)
-    for one in before:
-        if one is None or one.graph is not graph:
-            continue
-        if not any(output.uses() or output.is_graph_output() for output in one.outputs):
-            _remove_unread(graph, one)

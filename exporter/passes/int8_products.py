@@ -121,6 +121,18 @@ def drop_unused(graph: ir.Graph, initializer: ir.Value) -> None:
         graph.initializers.pop(str(initializer.name), None)
 
 
+def remove_unread(graph: ir.Graph, node: ir.Node | None) -> None:
+    """Remove a node that nothing reads, and then what nothing but it has read."""
+    if node is None or node.graph is not graph:
+        return
+    if any(output.uses() or output.is_graph_output() for output in node.outputs):
+        return
+    before = [value.producer() for value in node.inputs if value is not None]
+    graph.remove(node, safe=True)
+    for one in before:
+        remove_unread(graph, one)
+
+
 def take_over(old: ir.Value, new: ir.Value) -> None:
     """Give ``new`` everything that ``old`` was: readers, type, shape and name."""
     new.type, new.shape = old.type, old.shape
