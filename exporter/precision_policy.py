@@ -135,7 +135,7 @@ def search_policy(check: Check, budget: PrecisionErrors, base: Base = "float16")
         if not remaining:
             raise PrecisionError(
                 f"{base} does not keep its budget with any choice of blocks: largest log-probability difference "
-                f"{errors.log_prob_difference:.2g} (allowed {budget.log_prob_difference:.2g}), token agreement "
+                f"{errors.log_prob_difference:.4g} (allowed {budget.log_prob_difference:.4g}), token agreement "
                 f"{errors.token_agreement:.1%} (at least {budget.token_agreement:.1%}); export --precision fp32, "
                 "or allow more with --budget"
             )
