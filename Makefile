@@ -13,9 +13,20 @@ PRECISIONS ?= fp32,int8
 BENCH ?= demo/bench
 DURATIONS ?= 10
 BATCH ?= 1
+# What the C++ library is built with, and where: see docs/cpp.md for other machines.
+CPP := build/cpp
+DEPENDENCIES := build/cpp-dependencies
+CMAKE := cmake -S cpp -G "Unix Makefiles" -DCMAKE_PREFIX_PATH=$(CURDIR)/$(DEPENDENCIES)/prefix/usr \
+  -DONNXRUNTIME_ROOT=$(CURDIR)/$(DEPENDENCIES)/onnxruntime -DS2T_WARNINGS_ARE_ERRORS=ON
+CPP_BUNDLE := build/digits-bundle
+CPP_VECTORS := build/vectors
+JOBS ?= 2
+PARALLEL := --jobs=$(JOBS)
+FUZZ_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix check lint types format clean
+.PHONY: help venv demo test test-all test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
+  test-cpp fuzz-cpp check lint types format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
@@ -94,6 +105,41 @@ gpu: gpu-venv  ## all of it on a fresh machine with an NVIDIA GPU: packages, tes
 
 matrix: $(STAMP)  ## every encoder with every decoder against eager -> docs/support.md (hours; goes on where it stopped)
 	PYTHONPATH=.:tests $(BIN)/python tests/support_matrix.py --shard $(SHARD)
+
+cpp: $(DEPENDENCIES)/.fetched  ## build the C++ library, s2t-cli and the example -> build/cpp (Debian; needs cmake and g++)
+	$(CMAKE) -B $(CPP) -DCMAKE_BUILD_TYPE=Release
+	$(MAKE) -C $(CPP) --no-print-directory $(PARALLEL)
+
+cpp-sanitized: $(DEPENDENCIES)/.fetched
+	$(CMAKE) -B build/cpp-sanitized -DCMAKE_BUILD_TYPE=Debug -DS2T_SANITIZE=ON -DS2T_TESTS=ON -DS2T_SOXR=ON -DS2T_PROGRAMS=OFF \
+	  -DS2T_TEST_BUNDLE=$(CURDIR)/$(CPP_BUNDLE) -DS2T_TEST_VECTORS=$(CURDIR)/$(CPP_VECTORS)
+	$(MAKE) -C build/cpp-sanitized --no-print-directory $(PARALLEL)
+
+# The two builds and the vectors go on side by side, and share the jobs.
+test-cpp: $(DEPENDENCIES)/.fetched  ## the C++ tests with AddressSanitizer and UBSan, and those of its programs (minutes)
+	$(MAKE) --no-print-directory --jobs=$(JOBS) PARALLEL= cpp cpp-sanitized $(CPP_VECTORS)/.written
+	ctest --test-dir build/cpp-sanitized --output-on-failure --parallel $(JOBS)
+	S2T_CPP_BUILD=$(CURDIR)/$(CPP) S2T_CPP_BUNDLE=$(CURDIR)/$(CPP_BUNDLE) $(PYTEST) tests/cpp
+
+fuzz-cpp: $(DEPENDENCIES)/.fetched  ## the readers of manifest, vocabulary and WAV against random bytes (clang's libFuzzer, a minute)
+	cpp/fetch_dependencies.sh $(DEPENDENCIES) --clang
+	$(CMAKE) -B build/cpp-fuzz -DCMAKE_BUILD_TYPE=Debug -DS2T_FUZZ=ON -DS2T_PROGRAMS=OFF \
+	  -DCMAKE_CXX_COMPILER=$(CURDIR)/$(DEPENDENCIES)/clang++
+	$(MAKE) -C build/cpp-fuzz --no-print-directory $(PARALLEL)
+	cpp/fuzz/run.sh build/cpp-fuzz/fuzz $(FUZZ_SECONDS)
+
+$(DEPENDENCIES)/.fetched: $(STAMP) cpp/fetch_dependencies.sh
+	cpp/fetch_dependencies.sh $(DEPENDENCIES) \
+	  $$($(BIN)/python -c 'import importlib.util; print(importlib.util.find_spec("onnxruntime").submodule_search_locations[0])')/capi
+	touch $@
+
+$(CPP_BUNDLE)/manifest.json: $(STAMP) $(wildcard graphs/*.py exporter/*.py examples/digits/checkpoint/*)
+	$(BIN)/export-s2t examples/digits/checkpoint -o $(CPP_BUNDLE) --precision fp32,fp16,int8 --force --no-check
+
+$(CPP_VECTORS)/.written: $(CPP_BUNDLE)/manifest.json $(wildcard tests/*.py s2t_runtime/*.py)
+	rm -rf $(CPP_VECTORS)
+	PYTHONPATH=.:tests:examples/digits $(BIN)/python tests/golden_vectors.py $(CPP_BUNDLE) $(CPP_VECTORS)
+	touch $@
 
 check: lint types test  ## everything that a change must pass: format, lint, types, import contracts, tests
 

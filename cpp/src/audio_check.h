@@ -1,0 +1,15 @@
+/// What audio the encoder can take.
+#pragma once
+
+#include "manifest.h"
+#include "s2t/span.h"
+
+namespace s2t {
+
+/// Throws AudioError: samples that are NaN or infinite.
+void check_finite(Span<const float> audio);
+
+/// Throws AudioError: empty, too short, too long, or not finite.
+void check_audio(Span<const float> audio, const AudioInfo& info);
+
+}  // namespace s2t
