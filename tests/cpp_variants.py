@@ -1,0 +1,78 @@
+"""Bundles of other precisions and with a restricted vocabulary: what s2t_runtime and eager PyTorch answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cpp_alterations import edit
+from cpp_runtime_answers import answers
+from digits_cases import RATE, Waveform
+from golden_vectors import CHECKPOINT, golden_audio, write_json
+from restricted_bundles import write_restricted
+from restricted_eager import suppressed_generate
+
+import s2t_runtime
+from exporter.checkpoint import Checkpoint, load_checkpoint
+from exporter.hub import locate_checkpoint
+
+GERMAN = 4
+KEPT = [token for token in range(400) if token % 3 or token == 396]
+SEARCHES: list[dict[str, Any]] = [
+    {"num_beams": 1},
+    {"num_beams": 2, "num_return_sequences": 2, "early_stopping": "never"},
+    {"num_beams": 3, "num_return_sequences": 3, "early_stopping": False, "forced_bos_token_id": GERMAN},
+    {"num_beams": 5, "num_return_sequences": 4, "early_stopping": True, "length_penalty": 2.0},
+]
+
+
+def write_variants(bundle: Path, directory: Path, rng: np.random.Generator) -> None:
+    """Write variants.json, and the restricted bundle: the encoder of ``bundle``, and a decoder of its own."""
+    restricted = directory / "bundles" / "restricted"
+    checkpoint = load_checkpoint(locate_checkpoint(str(CHECKPOINT)))
+    write_restricted(checkpoint, bundle / "fp32", KEPT, restricted, both=False)
+    audio = {name: waveform for name, waveform in golden_audio().items() if len(waveform) < 2 * RATE}
+    languages = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["languages"]
+    edit(lambda document: document.update(languages=languages))(restricted)
+    variants = []
+    for name, path, precision, count in (
+        ("fp16", bundle, "fp16", 20),
+        ("int8", bundle, "int8", 20),
+        ("restricted", restricted, "fp32", 80),
+    ):
+        with s2t_runtime.load(path, precision=precision, threads=1) as model:
+            found = model.output_token_ids
+            ids = None if found is None else found.tolist()
+            cases = answers(model, audio, rng, count, ids)
+        variants.append({"name": name, "bundle": str(path), "precision": precision, "cases": cases})
+    with s2t_runtime.load(restricted) as model:
+        found = model.output_token_ids
+        if found is None:
+            raise AssertionError(f"{restricted} can write every token")
+        cases = _eager_cases(checkpoint, found.tolist(), audio)
+    variants.append(
+        {"name": "restricted, by eager", "bundle": str(restricted), "precision": "fp32", "cases": cases}
+    )
+    write_json(directory / "variants.json", {"cases": variants})
+
+
+def _eager_cases(
+    checkpoint: Checkpoint, ids: Sequence[int], audio: Mapping[str, Waveform]
+) -> list[dict[str, Any]]:
+    cases = []
+    for name in sorted(audio)[::3]:
+        for search in SEARCHES:
+            options = {"max_new_tokens": 20, **search}
+            found = suppressed_generate(checkpoint, ids, audio[name], options)
+            hypotheses = [
+                {"tokens": tokens, "score": score}
+                for tokens, score in zip(found.tokens, found.scores, strict=True)
+            ]
+            length_s = len(audio[name]) / RATE
+            language = "de" if options.get("forced_bos_token_id") == GERMAN else None
+            result = {"language": language, "audio_s": length_s, "hypotheses": hypotheses}
+            cases.append({"audio": [name], "options": options, "results": [result]})
+    return cases
