@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from benchmarks import bandwidth_floor
+from benchmarks.bandwidth_floor import Bandwidth
 from benchmarks.bench_cases import basis_sentence, choose_cases, reference_order
 from benchmarks.bench_request import BenchRequest
 from benchmarks.busy import current_load
@@ -73,6 +75,7 @@ def measure_bundle(request: BenchRequest, say: Say = lambda _: None) -> str:
     )
     with tempfile.TemporaryDirectory() as directory:
         tasks = _tasks(bundle, request, Path(directory))
+        bandwidth = _bandwidth_before(request)
         choice, device_used = Choice(cases, tuple(reference_order(cases)), {}), None
         if gpu is not None:
             choice, device_used = with_device_memory(choice, gpu)
@@ -87,7 +90,7 @@ def measure_bundle(request: BenchRequest, say: Say = lambda _: None) -> str:
         )
     record = with_basis(record, cases)
     record = with_word_errors(record, bundle, references) if references else record
-    record = with_ratios(_with_floor(record, bundle, request, say))
+    record = with_ratios(_with_floor(record, bundle, request, bandwidth, say))
     read = write_reports(record, request.output, STEM)
     return f"{summary_text(read)}\n{written_files(request.output, STEM)}"
 
@@ -167,10 +170,29 @@ def _gpu(request: BenchRequest) -> GpuDevice | None:
     return first_gpu()
 
 
-def _with_floor(record: Mapping[str, Any], bundle: Bundle, request: BenchRequest, say: Say) -> dict[str, Any]:
+def _with_floor(
+    record: Mapping[str, Any], bundle: Bundle, request: BenchRequest, before: Bandwidth | None, say: Say
+) -> dict[str, Any]:
+    problem = _floor_problem()
+    if problem is not None:
+        return {**record, "left_out": {**record["left_out"], "bandwidth floor": problem}}
+    return with_measured_floor(
+        record, bundle, _device(request), threads=request.threads, before=before, say=say
+    )
+
+
+def _bandwidth_before(request: BenchRequest) -> Bandwidth | None:
+    """Of the host's memory: other machines on the same host may take of it what is measured behind the cases."""
+    if _device(request) != "cpu" or _floor_problem():
+        return None
+    return bandwidth_floor.measured_bandwidth("cpu", request.threads)
+
+
+def _floor_problem() -> str | None:
+    """Why the memory's bandwidth cannot be measured; None where it can."""
     missing = [name for name in _FLOOR_NEEDS if importlib.util.find_spec(name) is None]
-    if missing:
-        reason = f'{", ".join(missing)} not installed: pip install "export-s2t[export]"'
-        return {**record, "left_out": {**record["left_out"], "bandwidth floor": reason}}
-    device: Literal["cpu", "cuda"] = "cpu" if "cpu" in request.providers else "cuda"
-    return with_measured_floor(record, bundle, device, threads=request.threads, say=say)
+    return f'{", ".join(missing)} not installed: pip install "export-s2t[export]"' if missing else None
+
+
+def _device(request: BenchRequest) -> Literal["cpu", "cuda"]:
+    return "cpu" if "cpu" in request.providers else "cuda"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import bandwidth_floor
+from benchmarks.bandwidth_floor import Bandwidth
 from benchmarks.busy import Load
 from benchmarks.errors import BenchmarkError, PeerError
 from benchmarks.gpu_cases import Choice
@@ -78,12 +79,23 @@ def with_measured_floor(
     device: Literal["cuda", "cpu"],
     *,
     threads: int | None = None,
+    before: Bandwidth | None = None,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
-    """The record with the bandwidth floor of the bundle's precisions, or with the reason why there is none."""
+    """The record with the bandwidth floor of the bundle's precisions, or with the reason why there is none.
+
+    Args:
+        record: of what has been measured.
+        bundle: its weights count.
+        device: where it ran.
+        threads: of the CPU's.
+        before: what the memory gave before the cases ran: the better one counts, since a floor is what is possible.
+        say: told what is done.
+    """
     say("measure the memory's bandwidth")
     try:
-        bandwidth = bandwidth_floor.measured_bandwidth(device, threads)
+        now = bandwidth_floor.measured_bandwidth(device, threads)
+        bandwidth = now if before is None or before.bytes_per_s < now.bytes_per_s else before
         weights = {
             precision: bandwidth_floor.step_bytes(bundle, precision) for precision in bundle.manifest.graphs
         }

@@ -165,3 +165,15 @@ def test_a_directory_that_cannot_be_made_or_written(tmp_path: Path) -> None:
     message = rf"^results cannot be written to {re.escape(str(path))} \(.+\): give -o another directory$"
     with pytest.raises(BenchmarkError, match=message):
         write_reports({}, path, "some")
+
+
+@pytest.mark.parametrize(("before", "wanted"), [(2e10, 2e10), (0.5e10, 1e10)])
+def test_the_better_of_two_bandwidths_counts(
+    digits_bundle: Path, monkeypatch: pytest.MonkeyPatch, before: float, wanted: float
+) -> None:
+    monkeypatch.setattr(bandwidth_floor, "measured_bandwidth", lambda *_: Bandwidth(1e10, "after"))
+    bundle = open_bundle(digits_bundle)
+    record = {"left_out": {}}
+    floor = with_measured_floor(record, bundle, "cpu", before=Bandwidth(before, "before"))["floor"]
+    assert floor["bandwidth"]["bytes_per_s"] == wanted
+    assert floor["bandwidth"]["how"] == ("before" if before > 1e10 else "after")
