@@ -60,7 +60,7 @@ class Int8Check:
 
         Args:
             float32: directory of the three float32 graphs.
-            working: a directory for int8 graphs, made and deleted by each trial; on the file system of ``float32``.
+            working: a directory for int8 graphs, made and deleted by each trial.
             cases: audio, within the model's limits.
             prompt: token ids that decoding begins with.
             end_tokens: ids that end an utterance; what is behind them does not count.

@@ -15,7 +15,7 @@ What is done where, by measurement (docs/performance.md has the figures):
 from __future__ import annotations
 
 import math
-import os
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -59,22 +59,24 @@ def write_int8_graphs(source: Path, directory: Path, *, float32: Collection[str]
 def write_trial_graphs(
     source: Path, directory: Path, *, float32: Collection[str], roundings: Roundings
 ) -> None:
-    """Write the two graphs that a trial runs, quickly: no float32 weight is copied.
+    """Write the two graphs that a trial runs, quickly: what stays in float32 is copied file by file, not gathered.
 
     Args:
         source: holds the three float32 graphs and their weights.
-        directory: exists, on the file system of ``source``, whose weight files are linked into it.
+        directory: exists.
         float32: blocks to leave in float32.
         roundings: shared by all trials.
     """
     for weights, graphs in _FILES.items():
         model = _rounded(source / graphs[-1], float32, roundings)
-        os.link(source / weights, directory / weights)
-        for value in model.graph.initializers.values():
-            tensor = value.const_value
-            if isinstance(tensor, ir.ExternalTensor):
-                value.const_value = _placed(tensor, directory)
-        share_weights([model], directory, f"rounded_{weights}", move=_is_new)
+        if float32:
+            # Not linked: onnx_ir takes a file with two names for an attack, in this process and in others.
+            shutil.copyfile(source / weights, directory / weights)
+            for value in model.graph.initializers.values():
+                tensor = value.const_value
+                if isinstance(tensor, ir.ExternalTensor):
+                    value.const_value = _placed(tensor, directory)
+        share_weights([model], directory, f"rounded_{weights}", move=_is_new if float32 else _all)
         ir.save(model, directory / graphs[-1])
 
 
@@ -102,6 +104,10 @@ def _placed(tensor: ir.ExternalTensor, directory: Path) -> ir.ExternalTensor:
         name=str(tensor.name),
         base_dir=directory,
     )
+
+
+def _all(_tensor: ir.TensorProtocol) -> bool:
+    return True
 
 
 def _is_new(tensor: ir.TensorProtocol) -> bool:

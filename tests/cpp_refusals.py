@@ -299,7 +299,9 @@ def _copy_fp32(bundle: Path, root: Path) -> None:
         files = document["files"]
         document["files"] = {name: files[name] for name in files if name.partition("/")[0] not in others}
 
-    _copy(bundle, root)
+    # Files of its own: onnx_ir does not read one that has several names, and others read the bundle too.
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(bundle, root)
     for name in others:
         shutil.rmtree(root / name)
     edit(forget)(root)
