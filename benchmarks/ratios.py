@@ -68,14 +68,18 @@ def ratios(record: Mapping[str, Any]) -> Iterator[Ratio]:
 
 def _peers(case: Mapping[str, Any], cases: Any) -> list[str]:
     """Every PyTorch case, and others of the same precision on the same device."""
-    device = "cpu" if case["settings"].get("provider", "cpu") == "cpu" else "cuda"
     found = []
     for other in cases:
         settings = other["settings"]
         same = other["kind"] == _TORCH or other["precision"] == case["precision"]
-        if other["kind"] != OWN and same and settings.get("device", "cpu") == device:
+        if other["kind"] != OWN and same and settings.get("device", "cpu") == _device(case):
             found.append(other["name"])
     return found
+
+
+def _device(case: Mapping[str, Any]) -> str:
+    """Where a case of the bundle computes, in PyTorch's words."""
+    return "cpu" if case["settings"].get("provider", "cpu") == "cpu" else "cuda"
 
 
 def _against(row: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Ratio]:
@@ -90,10 +94,9 @@ def _against(row: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Ratio
 
 def _floor(record: Mapping[str, Any], case: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Ratio]:
     floor = record.get("floor", {})
-    device = "cpu" if case["settings"].get("provider", "cpu") == "cpu" else "cuda"
     floor_s = floor.get("step_s", {}).get(case["precision"])
     steps = repetition_values(row, "step")
-    if floor_s is not None and steps and floor.get("device", "cuda") == device:
+    if floor_s is not None and steps and floor.get("device", "cuda") == _device(case):
         value, interval = _ratio([floor_s] * len(steps), steps)
         yield Ratio(row["case"], row["task"], "step", "floor", faster=False, value=value, interval=interval)
 

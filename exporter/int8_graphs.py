@@ -76,7 +76,7 @@ def write_trial_graphs(
                 tensor = value.const_value
                 if isinstance(tensor, ir.ExternalTensor):
                     value.const_value = _placed(tensor, directory)
-        share_weights([model], directory, f"rounded_{weights}", move=_is_new if float32 else _all)
+        share_weights([model], directory, f"rounded_{weights}", move=_is_new if float32 else None)
         ir.save(model, directory / graphs[-1])
 
 
@@ -104,10 +104,6 @@ def _placed(tensor: ir.ExternalTensor, directory: Path) -> ir.ExternalTensor:
         name=str(tensor.name),
         base_dir=directory,
     )
-
-
-def _all(_tensor: ir.TensorProtocol) -> bool:
-    return True
 
 
 def _is_new(tensor: ir.TensorProtocol) -> bool:

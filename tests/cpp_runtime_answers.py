@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import soundfile
@@ -14,6 +14,7 @@ from golden_vectors import golden_audio, write_json
 
 import s2t_runtime
 from s2t_runtime.detokenizer import join_tokens
+from s2t_runtime.json_records import OneOf
 from s2t_runtime.manifest import Detokenizer, JoiningStep
 
 Generator = np.random.Generator
@@ -185,17 +186,10 @@ RAW = (
     b"\xa4",
     b"\xe0\x80",
 )
-STEPS = (
-    "replace",
-    "byte_fallback",
-    "byte_level",
-    "join",
-    "strip",
-    "trim",
-    "metaspace",
-    "wordpiece",
-    "suffix",
-    "ctc",
+STEPS = next(
+    note.values
+    for note in get_type_hints(JoiningStep, include_extras=True)["step"].__metadata__
+    if isinstance(note, OneOf)
 )
 
 

@@ -8,7 +8,15 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from exporter.passes.int8_products import constant, int64, remove_unread, take_over
+from exporter.passes.graph_edits import (
+    constant,
+    initializer,
+    int64,
+    made_by,
+    only_reader,
+    remove_unread,
+    take_over,
+)
 from exporter.passes.key_masks import key_mask
 
 _CONTRIB: Final = "com.microsoft"
@@ -49,20 +57,20 @@ def attention(softmax: ir.Node) -> Attention | None:
 
     One whose scores get more than a mask of keys (relative positions, say) is none.
     """
-    scores, weighted = softmax.inputs[0], _only_reader(softmax, "MatMul")
+    scores, weighted = softmax.inputs[0], only_reader(softmax.outputs[0], "MatMul")
     if softmax.op_type != "Softmax" or scores is None or weighted is None:
         return None
-    mask, masked = None, scores.producer()
-    if masked is not None and masked.op_type == "Add":
+    mask, masked = None, made_by(scores, "Add")
+    if masked is not None:
         left, right = masked.inputs
         mask = None if right is None else key_mask(right)
         if mask is None or left is None:
             return None
         scores = left
     scale, scores = _scale(scores)
-    product, turned = scores.producer(), _only_reader(weighted, "Transpose")
-    last = None if turned is None else _only_reader(turned, "Reshape")
-    if product is None or product.op_type != "MatMul" or turned is None or last is None:
+    product, turned = made_by(scores, "MatMul"), only_reader(weighted.outputs[0], "Transpose")
+    last = None if turned is None else only_reader(turned.outputs[0], "Reshape")
+    if product is None or turned is None or last is None:
         return None
     queries, keys = (
         _transposed(product.inputs[0], _HEADS_FIRST),
@@ -138,7 +146,7 @@ class _Fusion:
         if (mask, heads) not in self._further:
             name = f"{mask.name}_dimension"
             one, zero, low = (
-                self._number(f"{name}_{word}", number)
+                initializer(self.graph, f"{name}_{word}", np.array(number, dtype=np.float32))
                 for word, number in (("one", 1.0), ("zero", 0.0), ("low", _LOW))
             )
             turned = ir.node("Transpose", [mask], {"perm": [0, 3, 1, 2]}, name=f"{name}_turned")
@@ -153,16 +161,11 @@ class _Fusion:
             self._further[mask, heads] = of_queries.outputs[0], of_keys.outputs[0]
         return self._further[mask, heads]
 
-    def _number(self, name: str, number: float) -> ir.Value:
-        value = ir.val(name, const_value=ir.tensor(np.float32(number), name=name))
-        self.graph.register_initializer(value)
-        return value
-
 
 def _scale(scores: ir.Value) -> tuple[float, ir.Value]:
     """The constant that products are multiplied with, and they themselves."""
-    node = scores.producer()
-    if node is not None and node.op_type == "Mul":
+    node = made_by(scores, "Mul")
+    if node is not None:
         for value, other in (node.inputs, reversed(node.inputs)):
             number = constant(value)
             if number is not None and number.size == 1 and other is not None:
@@ -179,8 +182,8 @@ def _heads(value: ir.Value) -> tuple[int, int]:
 
 def _transposed(value: ir.Value | None, permutation: tuple[int, ...]) -> ir.Value | None:
     """What a Transpose turns into a value, where it has heads of a known number and width."""
-    node = None if value is None else value.producer()
-    if node is None or node.op_type != "Transpose" or _permutation(node) != permutation:
+    node = made_by(value, "Transpose")
+    if node is None or _permutation(node) != permutation:
         return None
     source = node.inputs[0]
     if source is None or source.shape is None or len(source.shape) != 4:
@@ -190,11 +193,3 @@ def _transposed(value: ir.Value | None, permutation: tuple[int, ...]) -> ir.Valu
 
 def _permutation(node: ir.Node) -> tuple[int, ...]:
     return tuple(node.attributes["perm"].as_ints())
-
-
-def _only_reader(node: ir.Node, kind: str) -> ir.Node | None:
-    """The one node that reads a node's result, as its first input; None where it is of another kind."""
-    uses = list(node.outputs[0].uses())
-    if len(uses) != 1 or node.outputs[0].is_graph_output():
-        return None
-    return uses[0].node if uses[0].node.op_type == kind and uses[0].idx == 0 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from exporter.passes.int8_products import remove_unread, take_over
+from exporter.passes.graph_edits import made_by, only_reader, remove_unread, take_over
 
 
 def fuse_log_softmax(model: ir.Model) -> tuple[ir.Model, bool]:
@@ -18,8 +18,8 @@ def fuse_log_softmax(model: ir.Model) -> tuple[ir.Model, bool]:
     """
     graph, changed = model.graph, False
     for top in [node for node in graph if node.op_type == "TopK"]:
-        shifted = _producer(top.inputs[0], "Sub")
-        last = _only_reader(top.outputs[0], "Sub")
+        shifted = made_by(top.inputs[0], "Sub")
+        last = only_reader(top.outputs[0], "Sub")
         if shifted is None or last is None or not _is_log_sum(last.inputs[1], shifted):
             continue
         fused = ir.node("LogSoftmax", [shifted.inputs[0]], {"axis": -1}, name=f"{top.name}_log_softmax")
@@ -35,29 +35,13 @@ def fuse_log_softmax(model: ir.Model) -> tuple[ir.Model, bool]:
 
 def _is_log_sum(value: ir.Value | None, shifted: ir.Node) -> bool:
     """Whether this is log(sum(exp(shifted))), and ``shifted`` its input less the maximum of each row."""
-    total = _producer(_input_of(value, "Log"), "ReduceSum")
-    exponent = None if total is None else _producer(total.inputs[0], "Exp")
-    peak = _producer(shifted.inputs[1], "ReduceMax")
+    log = made_by(value, "Log")
+    total = None if log is None else made_by(log.inputs[0], "ReduceSum")
+    exponent = None if total is None else made_by(total.inputs[0], "Exp")
+    peak = made_by(shifted.inputs[1], "ReduceMax")
     return (
         exponent is not None
         and exponent.inputs[0] is shifted.outputs[0]
         and peak is not None
         and peak.inputs[0] is shifted.inputs[0]
     )
-
-
-def _producer(value: ir.Value | None, kind: str) -> ir.Node | None:
-    node = None if value is None else value.producer()
-    return node if node is not None and node.op_type == kind else None
-
-
-def _input_of(value: ir.Value | None, kind: str) -> ir.Value | None:
-    node = _producer(value, kind)
-    return None if node is None else node.inputs[0]
-
-
-def _only_reader(value: ir.Value, kind: str) -> ir.Node | None:
-    uses = list(value.uses())
-    if len(uses) != 1 or value.is_graph_output():
-        return None
-    return uses[0].node if uses[0].node.op_type == kind and uses[0].idx == 0 else None

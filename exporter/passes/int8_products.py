@@ -9,14 +9,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from exporter.passes.graph_edits import drop_unused, initializer, remove_unread, take_over
 from exporter.passes.int8_weights import Int8Rows, Layout, Roundings
 
 _FLOAT: int = int(ir.DataType.FLOAT)
-
-
-def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
-    """The tensor of an initializer; None for anything else."""
-    return None if value is None or not value.is_initializer() else value.const_value
 
 
 @dataclass
@@ -92,11 +88,7 @@ class Int8Products:
         """Replace a node by others, the last of which gives its result, and drop what nothing reads any more."""
         self.graph.insert_before(node, new)
         take_over(node.outputs[0], new[-1].outputs[0])
-        before = [value.producer() for value in node.inputs if value is not None]
-        self.graph.remove(node, safe=True)
-        for one in before:
-            if one is not None and one.op_type == "Transpose" and not one.outputs[0].uses():
-                self.graph.remove(one, safe=True)
+        remove_unread(self.graph, node)
         drop_unused(self.graph, weight)
         self.changed = True
 
@@ -104,47 +96,6 @@ class Int8Products:
 def add_int8(graph: ir.Graph, name: str, rows: Int8Rows) -> tuple[ir.Value, ir.Value]:
     """Initializers ``NAME_int8`` and ``NAME_scale``; those of that name that are there already are used."""
     return (
-        _initializer(graph, f"{name}_int8", rows.numbers),
-        _initializer(graph, f"{name}_scale", rows.scales),
+        initializer(graph, f"{name}_int8", rows.numbers),
+        initializer(graph, f"{name}_scale", rows.scales),
     )
-
-
-def int64(graph: ir.Graph, numbers: Sequence[int]) -> ir.Value:
-    """An initializer of int64 numbers, one for all uses of the same."""
-    name = "int64_" + "_".join(map(str, numbers))
-    return _initializer(graph, name, np.array(numbers, dtype=np.int64))
-
-
-def drop_unused(graph: ir.Graph, initializer: ir.Value) -> None:
-    """Remove an initializer that nothing reads any more."""
-    if not initializer.uses() and not initializer.is_graph_output():
-        graph.initializers.pop(str(initializer.name), None)
-
-
-def remove_unread(graph: ir.Graph, node: ir.Node | None) -> None:
-    """Remove a node that nothing reads, and then what nothing but it has read."""
-    if node is None or node.graph is not graph:
-        return
-    if any(output.uses() or output.is_graph_output() for output in node.outputs):
-        return
-    before = [value.producer() for value in node.inputs if value is not None]
-    graph.remove(node, safe=True)
-    for one in before:
-        remove_unread(graph, one)
-
-
-def take_over(old: ir.Value, new: ir.Value) -> None:
-    """Give ``new`` everything that ``old`` was: readers, type, shape and name."""
-    new.type, new.shape = old.type, old.shape
-    old.replace_all_uses_with(new, replace_graph_outputs=True)
-    name, old.name = old.name, None
-    new.name = name
-
-
-def _initializer(
-    graph: ir.Graph, name: str, array: NDArray[np.int8] | NDArray[np.int64] | NDArray[np.float32]
-) -> ir.Value:
-    if name not in graph.initializers:
-        value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
-        graph.register_initializer(value)
-    return graph.initializers[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from exporter.passes.int8_products import constant
+from exporter.passes.graph_edits import constant, made_by
 
 _ABSENT = -1e4
 """A mask adds this or less to the scores of keys that are left out."""
@@ -19,8 +19,8 @@ def key_mask(mask: ir.Value) -> ir.Value | None:
     Args:
         mask: float32, is added to the scores.
     """
-    node = mask.producer()
-    if node is None or node.op_type != "Where":
+    node = made_by(mask, "Where")
+    if node is None:
         return None
     chosen, zero, low = node.inputs
     if not _is_number(zero, at_least=0, at_most=0) or not _is_number(low, at_most=_ABSENT):
@@ -43,12 +43,10 @@ def _parts(value: ir.Value | None) -> list[ir.Value]:
 
 
 def _always_true(value: ir.Value) -> bool:
-    tensor, node = constant(value), value.producer()
+    tensor, node = constant(value), made_by(value, "GreaterOrEqual")
     if tensor is not None:
         return bool(tensor.numpy().all())
-    if node is None or node.op_type != "GreaterOrEqual":
-        return False
-    return _is_number(node.inputs[1], at_most=0) and _counts_up(node.inputs[0])
+    return node is not None and _is_number(node.inputs[1], at_most=0) and _counts_up(node.inputs[0])
 
 
 def _counts_up(value: ir.Value | None) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
-from exporter.passes.int8_products import constant, int64, take_over
+from exporter.passes.graph_edits import constant, int64, made_by, take_over
 
-_LAST_POSITION = 1
+_POSITIONS = 1
 """The axis of new tokens in [rows, new, width]."""
 _RESULT = "logits"
 
@@ -47,7 +46,7 @@ def project_last(model: ir.Model) -> tuple[ir.Model, bool]:
     rows, graph = found.first.inputs[0], model.graph
     name = str(found.first.name)
     position = ir.node(
-        "Gather", [rows, found.gather.inputs[1]], {"axis": _LAST_POSITION}, name=f"{name}_position"
+        "Gather", [rows, found.gather.inputs[1]], {"axis": _POSITIONS}, name=f"{name}_position"
     )
     sizes, shape = _shape(graph, found)
     beams = ir.node("Reshape", [position.outputs[0], shape], name=f"{name}_beams")
@@ -64,9 +63,9 @@ def project_last(model: ir.Model) -> tuple[ir.Model, bool]:
 
 def _find(graph: ir.Graph) -> _Projection | None:
     logits = next((value for value in graph.outputs if value.name == _RESULT), None)
-    reshape = None if logits is None else logits.producer()
-    gather = _producer(reshape, "Reshape")
-    if reshape is None or gather is None or _position(gather) is None or _sizes(reshape) is None:
+    reshape = made_by(logits, "Reshape")
+    gather = None if reshape is None else made_by(reshape.inputs[0], "Gather")
+    if reshape is None or gather is None or not _takes_a_position(gather) or _sizes(reshape) is None:
         return None
     nodes = _row_by_row(gather.inputs[0])
     return _Projection(nodes[0], tuple(nodes), gather, reshape) if nodes else None
@@ -79,8 +78,8 @@ def _sizes(reshape: ir.Node) -> tuple[ir.Value | int, ...] | None:
     if known is not None:
         numbers = tuple(int(number) for number in known.numpy())
         return numbers if len(numbers) == 3 else None
-    joined = None if shape is None else shape.producer()
-    if joined is None or joined.op_type != "Concat":
+    joined = made_by(shape, "Concat")
+    if joined is None:
         return None
     parts = tuple(part for part in joined.inputs if part is not None)
     return parts if len(parts) == 3 else None
@@ -99,20 +98,10 @@ def _shape(graph: ir.Graph, found: _Projection) -> tuple[list[ir.Node], ir.Value
     return [joined], joined.outputs[0]
 
 
-def _producer(node: ir.Node | None, kind: str) -> ir.Node | None:
-    """The node behind the first input of one of a kind."""
-    if node is None or node.op_type != kind or node.inputs[0] is None:
-        return None
-    return node.inputs[0].producer()
-
-
-def _position(gather: ir.Node) -> int | None:
-    """Which position a Gather takes out of [rows, new, columns]; None where it does something else."""
-    index = constant(gather.inputs[1]) if gather.op_type == "Gather" else None
-    axis = gather.attributes.get("axis")
-    if index is None or len(index.shape) != 0 or axis is None or axis.as_int() != _LAST_POSITION:
-        return None
-    return int(np.asarray(index.numpy()).item())
+def _takes_a_position(gather: ir.Node) -> bool:
+    """Whether a Gather takes one position out of [rows, new, columns]."""
+    index, axis = constant(gather.inputs[1]), gather.attributes.get("axis")
+    return index is not None and len(index.shape) == 0 and axis is not None and axis.as_int() == _POSITIONS
 
 
 def _row_by_row(value: ir.Value | None) -> list[ir.Node]:
@@ -135,9 +124,8 @@ def _row_by_row(value: ir.Value | None) -> list[ir.Node]:
 
 
 def _is_matrix(value: ir.Value | None) -> bool:
-    producer = None if value is None else value.producer()
-    turned = producer.inputs[0] if producer is not None and producer.op_type == "Transpose" else value
-    tensor = constant(turned)
+    turned = made_by(value, "Transpose")
+    tensor = constant(value if turned is None else turned.inputs[0])
     known = value is not None and value.shape is not None and value.shape.is_static()
     return known and tensor is not None and len(tensor.shape) == 2
 

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from exporter.passes.int8_products import Int8Products, constant, int64
+from exporter.passes.graph_edits import constant, int64
+from exporter.passes.int8_products import Int8Products
 from exporter.passes.int8_weights import Roundings
 
 _TIME: Final = 1

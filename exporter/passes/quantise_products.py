@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from exporter.passes.int8_products import Int8Products, constant
+from exporter.passes.graph_edits import constant, made_by
+from exporter.passes.int8_products import Int8Products
 from exporter.passes.int8_weights import Roundings
 
 
@@ -41,14 +42,13 @@ def constant_matrix(node: ir.Node) -> tuple[ir.Value, bool] | None:
     None where the right side is computed, or is not a matrix, or the node is no MatMul.
     """
     right = node.inputs[1] if node.op_type == "MatMul" else None
-    producer = None if right is None else right.producer()
-    transposed = producer is not None and producer.op_type == "Transpose"
-    if producer is not None and transposed:
-        right = producer.inputs[0]
+    transpose = made_by(right, "Transpose")
+    if transpose is not None:
+        right = transpose.inputs[0]
     tensor = constant(right)
     if right is None or tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
         return None
-    return right, transposed
+    return right, transpose is not None
 
 
 def _replace(products: Int8Products, node: ir.Node, matrix: ir.Value, transposed: bool) -> None:  # noqa: FBT001

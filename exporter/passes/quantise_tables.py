@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from exporter.passes.int8_products import add_int8, drop_unused, int64, take_over
+from exporter.passes.graph_edits import drop_unused, int64, take_over
+from exporter.passes.int8_products import add_int8
 from exporter.passes.int8_weights import Roundings
 
 MIN_ELEMENTS = 1 << 14

@@ -22,7 +22,7 @@ def share_weights(
     models: Sequence[ir.Model],
     directory: Path,
     file_name: str,
-    move: Callable[[ir.TensorProtocol], bool] = lambda _: True,
+    move: Callable[[ir.TensorProtocol], bool] | None = None,
 ) -> tuple[Sequence[ir.Model], bool]:
     """Write the weights of several models to one file and make the models point into it.
 
@@ -33,7 +33,7 @@ def share_weights(
         models: changed in place.
         directory: where the models will be saved; the file is written there.
         file_name: name of the weight file.
-        move: whether a weight is to go there; others stay where they are.
+        move: whether a weight is to go there, others stay where they are; None: all.
 
     Returns:
         The models, and whether any weight was moved.
@@ -43,7 +43,7 @@ def share_weights(
         for model in models:
             for value in model.graph.initializers.values():
                 tensor = value.const_value
-                if tensor is None or tensor.nbytes < _MIN_BYTES or not move(tensor):
+                if tensor is None or tensor.nbytes < _MIN_BYTES or not (move is None or move(tensor)):
                     continue
                 shape = tuple(int(size) for size in tensor.shape.numpy())
                 key = (hashlib.sha256(tensor.tobytes()).hexdigest(), tensor.dtype.name, shape)

@@ -102,7 +102,7 @@ def test_a_geometry_is_exported_with_every_precision_that_is_asked_for(
     config, bundle = tmp_path / "config", tmp_path / "bundle"
     cpp_host.export_geometry(config, bundle, ("fp32", "int8"))
     cpp_host.export_geometry(config, bundle, ())
-    wanted = ["--random-weights", str(config), "-o", str(bundle), "--no-check"]
+    wanted = ["--random-weights", str(config), "-o", str(bundle), "--no-check", "--budget", "0.5"]
     assert [command[3:] for command in asked] == [[*wanted, "--precision", "fp32,int8"], wanted]
 
 
