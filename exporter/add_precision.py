@@ -31,10 +31,12 @@ from exporter.recordings import read_recordings
 from exporter.step_errors import end_tokens
 from graphs import decoder_geometry
 from s2t_runtime.bundle import MANIFEST_NAME, Bundle, open_bundle
+from s2t_runtime.errors import BundleError
 from s2t_runtime.manifest import Manifest
 from s2t_runtime.options import GenerationOptions
 
 _FLOAT32 = "fp32"
+_INT8 = "int8"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def add_precision(options: AddOptions, *, on_stage: OnStage = lambda _: None) ->
         on_stage: told the name of each stage as it starts.
 
     Raises:
-        BundleError: the bundle does not open.
+        BundleError: the bundle does not open, or its files have further names.
         CheckpointError: the checkpoint is missing, or another model than the bundle's.
         OutputError: the bundle has the precision already, or cannot be written.
         PrecisionError: the model cannot be held in it.
@@ -120,7 +122,7 @@ def _add(bundle: Bundle, checkpoint: Checkpoint, options: AddOptions, on_stage: 
         (working / options.precision).rename(target)
         manifest = _with(bundle.manifest, options, graphs, target)
         reports = _prove(bundle, checkpoint, manifest, options, recordings, on_stage) if options.check else ()
-        manifest = _with(manifest, options, graphs, target)
+        manifest = _with(manifest, options, graphs, target)  # once more: parity's report lies there now
         on_stage("name it in the manifest")
         (working / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         (working / MANIFEST_NAME).replace(bundle.root / MANIFEST_NAME)
@@ -166,10 +168,25 @@ def _write(
         on_stage,
         output_ids=None if ids is None else torch.from_numpy(ids),
         budget=options.budget,
-        float32=bundle.root / _FLOAT32 if _FLOAT32 in manifest.graphs else None,
+        float32=_float32(bundle) if options.precision == _INT8 else None,
     )
     graphs.write((options.precision,))
     return graphs
+
+
+def _float32(bundle: Bundle) -> Path | None:
+    """The folder of the float32 graphs, which the int8 ones are made from; None: it has none."""
+    if _FLOAT32 not in bundle.manifest.graphs:
+        return None
+    folder = bundle.root / _FLOAT32
+    linked = [file for file in sorted(folder.iterdir()) if file.stat().st_nlink > 1]
+    if linked:
+        # onnx_ir reads no such file: what writes to its other name would change the bundle too.
+        raise BundleError(
+            f"{linked[0]} has {linked[0].stat().st_nlink} names (hard links), wanted one: copy the bundle's files "
+            "instead of linking them (cp -r)"
+        )
+    return folder
 
 
 def _with(manifest: Manifest, options: AddOptions, graphs: PrecisionGraphs, folder: Path) -> Manifest:

@@ -78,7 +78,7 @@ class Bundle:
         if precision not in graphs:
             raise OptionError(
                 f"precision {precision!r} is not in {self.root}, which has {', '.join(graphs) or 'none'}: "
-                "choose one of these or export again with this precision"
+                "choose one of these, or add it with export-s2t --add-precision"
             )
         return graphs[precision]
 

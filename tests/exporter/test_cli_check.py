@@ -117,8 +117,8 @@ def test_a_precision_that_it_has_not(digits_bundle: Path, digits_checkpoint: Pat
     result = invoke(digits_bundle, "--against", digits_checkpoint, *args)
     assert result.exit_code == 1
     assert result.stderr == (
-        f"check-s2t: error: precision 'fp16' is not in {digits_bundle}, which has fp32: choose one of these or "
-        "export again with this precision\n"
+        f"check-s2t: error: precision 'fp16' is not in {digits_bundle}, which has fp32: choose one of these, or "
+        "add it with export-s2t --add-precision\n"
     )
 
 

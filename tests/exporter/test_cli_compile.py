@@ -132,8 +132,8 @@ def test_an_error_is_one_line(root: Path, fake: FakeTensorRt) -> None:
     [
         (
             ["--precision", "fp16"],
-            "precision 'fp16' is not in {root}, which has fp32: choose one of these or export again with this "
-            "precision",
+            "precision 'fp16' is not in {root}, which has fp32: choose one of these, or add it with "
+            "export-s2t --add-precision",
         ),
         (
             ["--precision", "fp32", "--targets", "sm90"],
