@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tiny_decoders import BOS, DECODER_HIDDEN, ENDS, start_token, tiny_decoder
 from tiny_encoders import SAMPLING_RATE, tiny_encoder, tiny_extractor
 from tiny_tokenizers import tokenizer
@@ -110,6 +111,9 @@ PAIRS = (
     Pair("hubert-stable", "bert", hidden=24, do_normalize=False),
     Pair("wavlm", "bart", hidden=24, padding_value=0.25),
 )
+
+MARKED_PAIRS = [*PAIRS[:3], pytest.param(PAIRS[3], marks=pytest.mark.broad)]
+"""For parametrize: BART's code is mBART's, so its graphs are made by the broad tests."""
 
 
 def checkpoint_directory(once: Once, pair: Pair) -> Path:

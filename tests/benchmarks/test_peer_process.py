@@ -6,13 +6,13 @@ import os
 import re
 import signal
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks import peer_process
 from benchmarks.errors import PeerError
 from benchmarks.peer import Case, Task
 from benchmarks.peer_process import PeerProcess, has_preparation, prepared, settle
@@ -97,19 +97,16 @@ def test_a_case_is_prepared_in_a_process_of_its_own(digits_bundle: Path, task: T
         prepared(strange, [task], tmp_path)
 
 
-def test_the_next_turn_waits_until_this_process_is_quiet() -> None:
-    end = threading.Event()
-
-    def spin() -> None:
-        while not end.is_set():
-            pass
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    threading.Timer(0.15, end.set).start()
+@pytest.mark.parametrize(("busy_looks", "looks"), [(0, 1), (3, 4), (10_000, 334)])
+def test_the_next_turn_waits_until_this_process_is_quiet_or_a_second(
+    monkeypatch: pytest.MonkeyPatch, busy_looks: int, looks: int
+) -> None:
+    slept_s: list[float] = []
+    clock = SimpleNamespace(
+        sleep=slept_s.append,
+        perf_counter=lambda: sum(slept_s),
+        process_time=lambda: sum(slept_s[:busy_looks]),
+    )
+    monkeypatch.setattr(peer_process, "time", clock)
     settle()
-    assert end.is_set()
-    thread.join()
-    began_s = time.process_time()
-    settle()
-    assert time.process_time() - began_s < 0.1
+    assert len(slept_s) == looks

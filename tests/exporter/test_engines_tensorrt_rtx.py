@@ -109,7 +109,13 @@ def test_half_that_is_none_is_refused(digits_fp16_bundle: Path) -> None:
         census_of_bundle(Bundle(bundle.root, manifest), EngineOptions(flavour="tensorrt-rtx"))
 
 
-@pytest.mark.parametrize("targets", [("sm86", "sm89", "sm120"), ()], ids=["three", "portable"])
+@pytest.mark.parametrize(
+    "targets",
+    [
+        pytest.param(("sm86", "sm89", "sm120"), marks=pytest.mark.broad, id="three"),
+        pytest.param((), id="portable"),
+    ],
+)
 @pytest.mark.parametrize("pair", PAIRS[:3], ids=lambda pair: pair.name)
 def test_other_families(once: Once, tmp_path: Path, pair: Pair, targets: tuple[str, ...]) -> None:
     root = copied(tiny_bundle(once, pair), tmp_path / "bundle")

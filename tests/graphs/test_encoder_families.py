@@ -29,10 +29,16 @@ from graphs.encoder_families import PositionTables, traceable_encoder
 
 TRACED = (
     Pair("sew-odd-positions", "mbart", hidden=24),
-    Pair("bert-relative-key", "mbart", hidden=24),
     *(
         pytest.param(Pair(name, "mbart", hidden=24), marks=pytest.mark.broad)
-        for name in ("sew-d", "conformer-relative", "conformer-rotary", "bert-relative", "bert-rotary")
+        for name in (
+            "bert-relative-key",
+            "sew-d",
+            "conformer-relative",
+            "conformer-rotary",
+            "bert-relative",
+            "bert-rotary",
+        )
     ),
 )
 SPOKEN = (0.2, 0.05, 0.13, 0.31)
