@@ -68,7 +68,7 @@ class TimedSession(Generic[EncodedT]):
         if self._state is None:
             raise RuntimeError("nothing was decoded yet")
         marks = self._marks
-        first, *later = self._state.step_times_s
+        first, *later = self._state.step_times_s or (0.0,)  # none where every token was forced
         starting = marks["started"] - marks["encoded"]
         return StageTimes(
             audio_s=marks["read"] - began_s,

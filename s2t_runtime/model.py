@@ -219,10 +219,12 @@ class SpeechToText:
             state = session.start(encoded)
             found = search(state, plan, len(waveforms), max_candidates=most, stop=stop, observe=observe)
         ended_s = time.perf_counter()
+        # Where every token was forced, nothing was computed.
+        first_step_s = state.step_times_s[0] if state.step_times_s else 0.0
         timings_s = {
             "encoder": encoded_s - encoding_s,
-            "first_step": state.step_times_s[0],
-            "decode": ended_s - encoded_s - state.step_times_s[0],
+            "first_step": first_step_s,
+            "decode": ended_s - encoded_s - first_step_s,
             "total": ended_s - started_s,
         }
         return self._results(found, waveforms, plan, timings_s)
@@ -275,9 +277,11 @@ def encoder_runs(waveforms: Sequence[Float32], *, padding_safe: bool) -> list[tu
 
 
 def _request(runs: Sequence[tuple[Float32, Int64]], plan: SearchPlan) -> Request:
+    # A forced first token goes into the decoder together with the prompt.
+    fed = min(len(plan.prompt) + (plan.forced_bos_token_id is not None), plan.max_length - 1)
     return Request(
         encoder_batches=tuple((len(audio), audio.shape[1]) for audio, _ in runs),
         beams=max(plan.num_beams, plan.num_return_sequences),  # sampling draws sequences without beams
-        prompt=len(plan.prompt),
+        prompt=fed,
         max_length=plan.max_length,
     )

@@ -36,8 +36,8 @@ class Result:
     hypotheses: tuple[Hypothesis, ...]
     """As many as num_return_sequences: best first, but in the order drawn where num_beams is 1."""
     timings_s: Mapping[str, float]
-    """Seconds for "encoder", "first_step", "decode" (the later steps, search included) and "total"; in
-    the batch form those of the whole batch."""
+    """Seconds for "encoder", "first_step" (the prompt, with a forced first token), "decode" (the later steps,
+    search included) and "total"; in the batch form those of the whole batch."""
     audio_s: float
     """Length of the utterance in seconds."""
     stopped: bool = False

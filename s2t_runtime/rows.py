@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from s2t_runtime.deferred_step import DeferredStep
 from s2t_runtime.output_vocabulary import columns_of
 from s2t_runtime.plan import SearchPlan
 from s2t_runtime.probabilities import log_softmax
@@ -40,7 +41,7 @@ class RowSource:
     """Asks the step function for as many candidates as the rules of the step need."""
 
     def __init__(self, step: StepFunction, plan: SearchPlan, *, keep: int, max_candidates: int) -> None:
-        self._step = step
+        self._step = DeferredStep(step)
         self._rules = Rules(plan)
         self._plan = plan
         self._keep = min(keep, plan.width)
@@ -71,7 +72,7 @@ class RowSource:
         """
         rules = self._rules.at(histories)
         if rules.forced:
-            self._step(tokens, beam_index, 1)  # for the cache alone
+            self._step.defer(tokens, beam_index)
             ids, scores = rules.replaced(beam_index.shape, self._keep, self._every)
             return self._finished(ids, scores, scores)
         wanted = 1 if self._rules.whole_rows else min(self._keep + rules.lowered(), self._plan.width)

@@ -43,7 +43,7 @@ class Request:
     Attributes:
         encoder_batches: (utterances, samples) of each run of the encoder.
         beams: sequences decoded per utterance, at least 1.
-        prompt: tokens fed in the first step.
+        prompt: tokens fed in the first step, a forced first token included.
         max_length: tokens of a sequence at most, prompt included.
     """
 
@@ -67,8 +67,8 @@ class StepFunction(Protocol):
         """Append tokens to the beams and score what may follow.
 
         Args:
-            tokens: int64 [batch, beams, new]; the prompt (beams 1) in the first call, then the
-                newest token of each beam.
+            tokens: int64 [batch, beams, new]; the prompt (beams 1) in the first call, with a forced first
+                token behind it, then the newest token of each beam.
             beam_index: int64 [batch, beams], flat rows ``b * previous_beams + k`` of the cache that
                 each beam continues. The first call passes ``beam_index[b, 0] = b``; the second one
                 follows a single row per utterance, so it passes ``beam_index[b, :] = b``.

@@ -3,6 +3,7 @@
 //
 //     s2t-bench BUNDLE AUDIO.wav [PRECISION [THREADS]] < options
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <numeric>
@@ -64,8 +65,9 @@ std::string decode(const Loaded& loaded, const s2t::Recording& recording, const 
     s2t::Json record;
     record["total_s"] = total_s;
     record["encoder_s"] = encoder_s;
-    record["steps"] = found.steps;
-    record["own_s_a_step"] = (decoder_s - inside_s) / static_cast<double>(found.steps);
+    const std::size_t steps = std::max<std::size_t>(1, state.run_times_s().size());
+    record["steps"] = steps;
+    record["own_s_a_step"] = (decoder_s - inside_s) / static_cast<double>(steps);
     record["tokens"] = tokens;
     record["text"] = text;
     return record.dump();

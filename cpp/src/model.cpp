@@ -88,7 +88,8 @@ std::vector<Result> Model::Loaded::decode(Span<const Span<const float>> audio, c
     const auto most = static_cast<std::size_t>(bundle.manifest().decoder.max_candidates);
     const SearchResult found = search(state, plan, audio.size(), most, callbacks);
     const Clock::time_point ended = Clock::now();
-    const double first_step = state.step_times_s().front();
+    // Where every token was forced, nothing was computed.
+    const double first_step = state.step_times_s().empty() ? 0.0 : state.step_times_s().front();
     return results(
         found, audio, plan,
         {seconds(encoding, decoding), first_step, seconds(decoding, ended) - first_step, seconds(started, ended)});

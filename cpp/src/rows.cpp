@@ -19,7 +19,7 @@ Rows RowSource::rows(RowShape shape, Ids tokens, Ids beam_index, const std::vect
                      const std::vector<char>& active) {
     const StepRules rules = rules_.at(histories);
     if (!rules.forced.empty()) {
-        step_(shape, tokens, beam_index, 1, false);  // for the cache alone
+        step_.defer(shape, tokens, beam_index);
         return forced(shape, rules);
     }
     const std::size_t wanted = rules_.whole_rows() ? 1 : std::min(keep_ + rules.lowered(histories), width_);

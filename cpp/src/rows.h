@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "deferred_step.h"
 #include "plan.h"
 #include "rules.h"
 #include "step.h"
@@ -37,7 +38,7 @@ class RowSource {
     Rows whole(RowShape shape, Floats logits, const StepRules& rules, const std::vector<History>& histories,
                const std::vector<char>& active) const;
 
-    Step& step_;
+    DeferredStep step_;
     const SearchPlan& plan_;
     Rules rules_;
     SequenceBias bias_;

@@ -34,7 +34,8 @@ class Step {
 
     /// Append tokens to the beams and score what may follow.
     ///
-    /// `tokens` [rows, new]: the prompt (beams 1) in the first call, then the newest token of each beam.
+    /// `tokens` [rows, new]: the prompt (beams 1) in the first call, with a forced first token behind it, then the
+    /// newest token of each beam.
     /// `beam_index` [rows]: flat rows `b * previous_beams + k` of the cache that each beam continues; the first two
     /// calls follow a single row per utterance, so they pass `b`.
     /// `candidates`: how many continuations per row to return, at least 1.

@@ -184,7 +184,7 @@ def test_a_forced_first_token_costs_nothing(scripted: Any, plan_of: Any) -> None
     ranked = search(step, plan, 1, max_candidates=100).hypotheses[0]
     assert all(h.tokens[:2] == (0, 6) and h.log_probs[0] == 0.0 for h in ranked)
     assert len({h.tokens for h in ranked}) == 3
-    assert step.calls[0].candidates == 1
+    assert [call.new for call in step.calls] == [2, *[1] * (len(step.calls) - 1)]  # fed with the prompt
 
 
 def test_a_place_that_nothing_fills_is_the_prompt_alone(scripted: Any, plan_of: Any) -> None:
