@@ -5,10 +5,12 @@ What is done where, by measurement (docs/performance.md has the figures):
 | place | int8 |
 |---|---|
 | products with weights, output projection included | dynamic: weights by output channel, activations by call |
+| queries, keys and values of an attention | the same, in one product |
 | convolutions over time, without groups | the same, on windows of the rounded frames |
 | first convolution, grouped convolutions | none: few weights, and raw audio needs more digits |
 | embedding tables | rows with a scale each; what is looked up is scaled |
 | log-softmax of the logits | none, but ONNX's operator in place of its parts |
+| the best candidates | looked for in the groups of columns with the largest maxima |
 | self-attention of the encoder | none, but ONNX Runtime's fused operator: these graphs are for its CPU provider alone |
 """
 
@@ -24,7 +26,9 @@ import onnx_ir as ir
 
 from exporter.passes.fuse_attention import fuse_attention
 from exporter.passes.fuse_log_softmax import fuse_log_softmax
+from exporter.passes.group_top_k import group_top_k
 from exporter.passes.int8_weights import Roundings
+from exporter.passes.join_products import join_products
 from exporter.passes.quantise_convolutions import convolution, quantise_convolutions
 from exporter.passes.quantise_products import constant_matrix, quantise_products
 from exporter.passes.quantise_tables import quantise_tables
@@ -88,8 +92,10 @@ def _rounded(path: Path, float32: Collection[str], roundings: Roundings) -> ir.M
     quantise_convolutions(model, keep, roundings)
     quantise_products(model, keep, roundings)
     quantise_tables(model, roundings)
+    join_products(model)
     fuse_attention(model)
     fuse_log_softmax(model)
+    group_top_k(model)
     return model
 
 

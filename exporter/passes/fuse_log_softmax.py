@@ -23,6 +23,9 @@ def fuse_log_softmax(model: ir.Model) -> tuple[ir.Model, bool]:
         if shifted is None or last is None or not _is_log_sum(last.inputs[1], shifted):
             continue
         fused = ir.node("LogSoftmax", [shifted.inputs[0]], {"axis": -1}, name=f"{top.name}_log_softmax")
+        logits, result = shifted.inputs[0], fused.outputs[0]
+        if logits is not None:  # others look at how long its rows are
+            result.type, result.shape = logits.type, logits.shape
         graph.insert_before(top, [fused])
         top.replace_input_with(0, fused.outputs[0])
         take_over(last.outputs[0], top.outputs[0])

@@ -64,26 +64,6 @@ class Int8Products:
             self._weights[matrix, layout] = add_int8(self.graph, str(matrix.name), found)
         return self._weights[matrix, layout]
 
-    def scaled_product(
-        self, name: str, activations: ir.Value, rounded: ir.Node, numbers: ir.Value, scales: ir.Value
-    ) -> list[ir.Node]:
-        """Nodes of a float32 product of uint8 activations with int8 weights [in, out]; the last gives it.
-
-        They stand in the pattern that ONNX Runtime fuses into one kernel.
-
-        Args:
-            name: of the node that they replace, which their names begin with.
-            activations: uint8, as ``rounded`` or a view of it.
-            rounded: the DynamicQuantizeLinear behind it: its scale and zero point.
-            numbers: int8 [in, out].
-            scales: float32 [out].
-        """
-        product = ir.node("MatMulInteger", [activations, numbers, rounded.outputs[2]], name=f"{name}_int8")
-        wide = ir.node("Cast", [product.outputs[0]], {"to": _FLOAT}, name=f"{name}_float")
-        scale = ir.node("Mul", [rounded.outputs[1], scales], name=f"{name}_scale")
-        scaled = ir.node("Mul", [wide.outputs[0], scale.outputs[0]], name=f"{name}_scaled")
-        return [product, wide, scale, scaled]
-
     def put_in_place(self, node: ir.Node, new: Sequence[ir.Node], weight: ir.Value) -> None:
         """Replace a node by others, the last of which gives its result, and drop what nothing reads any more."""
         self.graph.insert_before(node, new)
@@ -99,3 +79,24 @@ def add_int8(graph: ir.Graph, name: str, rows: Int8Rows) -> tuple[ir.Value, ir.V
         initializer(graph, f"{name}_int8", rows.numbers),
         initializer(graph, f"{name}_scale", rows.scales),
     )
+
+
+def scaled_product(
+    name: str, activations: ir.Value, rounded: ir.Node, numbers: ir.Value, scales: ir.Value
+) -> list[ir.Node]:
+    """Nodes of a float32 product of uint8 activations with int8 weights [in, out]; the last gives it.
+
+    They stand in the pattern that ONNX Runtime fuses into one kernel.
+
+    Args:
+        name: of the node that they replace, which their names begin with.
+        activations: uint8, as ``rounded`` or a view of it.
+        rounded: the DynamicQuantizeLinear behind it: its scale and zero point.
+        numbers: int8 [in, out].
+        scales: float32 [out].
+    """
+    product = ir.node("MatMulInteger", [activations, numbers, rounded.outputs[2]], name=f"{name}_int8")
+    wide = ir.node("Cast", [product.outputs[0]], {"to": _FLOAT}, name=f"{name}_float")
+    scale = ir.node("Mul", [rounded.outputs[1], scales], name=f"{name}_scale")
+    scaled = ir.node("Mul", [wide.outputs[0], scale.outputs[0]], name=f"{name}_scaled")
+    return [product, wide, scale, scaled]

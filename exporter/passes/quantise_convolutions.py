@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from exporter.passes.graph_edits import constant, int64
-from exporter.passes.int8_products import Int8Products
+from exporter.passes.int8_products import Int8Products, scaled_product
 from exporter.passes.int8_weights import Roundings
 
 _TIME: Final = 1
@@ -99,7 +99,7 @@ def _replace(products: Int8Products, node: ir.Node, found: Convolution) -> None:
         "windows",
         lambda: np.ascontiguousarray(weight().transpose(0, 2, 1)).reshape(out, -1),
     )
-    scaled = products.scaled_product(name, windows[-1].outputs[0], rounded, numbers, scales)
+    scaled = scaled_product(name, windows[-1].outputs[0], rounded, numbers, scales)
     new += [rounded, *windows, *scaled]
     if found.bias is not None:
         new.append(ir.node("Add", [new[-1].outputs[0], found.bias], name=f"{name}_bias"))

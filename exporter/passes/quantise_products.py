@@ -7,7 +7,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from exporter.passes.graph_edits import constant, made_by
-from exporter.passes.int8_products import Int8Products
+from exporter.passes.int8_products import Int8Products, scaled_product
 from exporter.passes.int8_weights import Roundings
 
 
@@ -66,5 +66,5 @@ def _replace(products: Int8Products, node: ir.Node, matrix: ir.Value, transposed
         # Of a constant: ONNX Runtime does it once, at load.
         new.append(ir.node("Transpose", [numbers], {"perm": [1, 0]}, name=f"{name}_transpose"))
         numbers = new[-1].outputs[0]
-    new += products.scaled_product(name, rounded.outputs[0], rounded, numbers, scales)
+    new += scaled_product(name, rounded.outputs[0], rounded, numbers, scales)
     products.put_in_place(node, new, matrix)
