@@ -42,7 +42,10 @@ class CheckRequest:
     "[default: what the manifest names]",
 )
 @click.option(
-    "--audio", multiple=True, type=click.Path(path_type=Path), help="Recording to decode as well; repeatable."
+    "--audio",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Recording to decode as well; of int8, in place of the built-in probes. Repeatable.",
 )
 @click.option(
     "--precision",

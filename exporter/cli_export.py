@@ -65,8 +65,8 @@ COMMAND = "export-s2t"
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Recording to check with, besides the built-in probes: for parity, and for what fp16 or int8 cannot hold; "
-    "repeatable.",
+    help="Recording to check with, besides the built-in probes: for parity, and for what fp16 cannot hold; int8 is "
+    "judged by recordings alone, where there are any; repeatable.",
 )
 @click.option(
     "--vocab-from",

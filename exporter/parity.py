@@ -41,7 +41,7 @@ def check_parity(
         bundle: its directory, or an opened one: an export's, whose manifest is not written before this passed.
         precision: one that the bundle holds.
         provider: execution provider for the decodings; single graphs are compared on the CPU.
-        utterances: recordings to decode besides the built-in probes.
+        utterances: recordings to decode besides the built-in probes; of int8 in place of them.
 
     Raises:
         CheckpointError: the checkpoint is another model than the bundle's.
@@ -63,7 +63,8 @@ def check_parity(
     budget = None if policy is None else policy.budget
     session = OnnxSession(opened, precision, provider=provider, threads=None)
     with SpeechToText(opened, session) as model:
-        spoken = [*plan.probes(model), *utterances]
+        alone = utterances and policy is not None and MEASURES[policy.base].recordings_alone
+        spoken = [*(() if alone else plan.probes(model)), *utterances]
         decodings = compare_decodings(
             reference, model, spoken, plan.option_sets(model), allowance_for(checkpoint, policy)
         )

@@ -18,7 +18,8 @@ from exporter.onnx_checks import check_graph
 from exporter.options import DEFAULT_BUDGET
 from exporter.parity_generate import Utterance
 from exporter.passes.fuse_attention import FUSED
-from exporter.precision_policy import FoundPolicy, allowed, half_policy, search_policy
+from exporter.precision_policy import Base, FoundPolicy, allowed, half_policy, search_policy
+from exporter.step_errors import MEASURES
 from exporter.write_graphs import OnStage, WrittenGraphs, write_graphs
 from graphs import (
     DecoderGeometry,
@@ -94,7 +95,7 @@ class PrecisionGraphs:
                 self.on_stage("find what fp16 cannot hold")
                 self.policies[precision] = half_policy(
                     self.checkpoint,
-                    self._cases(),
+                    self._cases("float16"),
                     prompt=self.prompt,
                     max_positions=self.geometry.max_positions,
                     output_ids=self.output_ids,
@@ -104,14 +105,17 @@ class PrecisionGraphs:
             several = f" in {precision}" if len(precisions) > 1 else ""
             self.written[precision] = self._trace(self.directory / precision, several, plan)
 
-    def _cases(self) -> tuple[AudioCase, ...]:
+    def _cases(self, base: Base) -> tuple[AudioCase, ...]:
+        recordings = recorded(self.audio.recordings)
+        if recordings and MEASURES[base].recordings_alone:
+            return recordings
         cases = hard_audio(
             self.audio.rate,
             min_samples=self.audio.shortest,
             max_samples=self.audio.longest,
             parameters=sum(parameter.numel() for parameter in self.checkpoint.model.parameters()),
         )
-        return (*cases, *recorded(self.audio.recordings))
+        return (*cases, *recordings)
 
     def _trace(self, directory: Path, suffix: str, plan: BlockPlan | None = None) -> WrittenGraphs:
         return write_graphs(
@@ -133,7 +137,7 @@ class PrecisionGraphs:
             check = Int8Check(
                 source,
                 Path(temporary) / _INT8,
-                self._cases(),
+                self._cases("int8"),
                 prompt=self.prompt,
                 end_tokens=self.end_tokens,
                 max_positions=self.geometry.max_positions,

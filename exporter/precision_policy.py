@@ -43,6 +43,10 @@ _FIXED: Mapping[Base, Mapping[str, str]] = {
         _NORMS: "they multiply no matrices",
     },
 }
+_REMEDIES: Mapping[Base, str] = {
+    "float16": "or allow more with --budget",
+    "int8": "allow more with --budget, or have it judged by recordings of yours alone with --audio",
+}
 FIXED_BLOCKS = frozenset(name for fixed in _FIXED.values() for name in fixed)
 """Parts that compute in float32 in every graph of a precision."""
 
@@ -137,7 +141,7 @@ def search_policy(check: Check, budget: PrecisionErrors, base: Base = "float16")
                 f"{base} does not keep its budget with any choice of blocks: largest log-probability difference "
                 f"{errors.log_prob_difference:.4g} (allowed {budget.log_prob_difference:.4g}), token agreement "
                 f"{errors.token_agreement:.1%} (at least {budget.token_agreement:.1%}); export --precision fp32, "
-                "or allow more with --budget"
+                f"{_REMEDIES[base]}"
             )
         search.widen(remaining.pop(0))
 

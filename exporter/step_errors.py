@@ -21,19 +21,22 @@ class StepMeasure:
     Attributes:
         tokens: how many of float32's best tokens of each step.
         to_the_end: only steps up to the end token count.
+        recordings_alone: the user's recordings, where there are any, are all that is measured on.
     """
 
     tokens: int
     to_the_end: bool
+    recordings_alone: bool
 
 
 MEASURES: Final[Mapping[str, StepMeasure]] = {
-    "float16": StepMeasure(tokens=8, to_the_end=False),
-    "int8": StepMeasure(tokens=1, to_the_end=True),
+    "float16": StepMeasure(tokens=8, to_the_end=False, recordings_alone=False),
+    "int8": StepMeasure(tokens=1, to_the_end=True, recordings_alone=True),
 }
 """Base of a precision policy -> its measure. float16 is near everywhere: of each step all tokens that a search could
-choose. int8 rounds coarsely what is improbable anyway: the tokens that are chosen, whose log-probabilities a result
-reports, as far as a result goes."""
+choose, and hard audio always, since it finds what overflows. int8 rounds coarsely what is improbable anyway: the
+tokens that are chosen, whose log-probabilities a result reports, as far as a result goes. Nothing overflows, so that
+what a model makes of noise or silence does not count where there is speech to judge it by."""
 
 
 def step_errors(got: Array, wanted: Array, tokens: int = 1) -> PrecisionErrors:

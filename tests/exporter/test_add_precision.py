@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import tiny_models
 from click.testing import CliRunner, Result
 
 from exporter import add_precision as module
+from exporter import precision_graphs
 from exporter.add_precision import add_precision
 from exporter.cli_export import main
 from exporter.errors import CheckpointError, ExportError, OutputError, ParityError
+from exporter.hard_audio import AudioCase
+from exporter.int8_check import Int8Check
 from exporter.options import AddOptions
 from exporter.parity_report import ParityReport
 from exporter.precision_graphs import PrecisionGraphs
 from s2t_runtime.bundle import open_bundle
 from s2t_runtime.errors import BundleError
+
+RECORDING = Path(__file__).resolve().parents[2] / "examples" / "digits" / "recordings" / "one_digit_7.wav"
 
 
 @pytest.fixture
@@ -193,6 +199,23 @@ def test_a_file_with_two_names_is_refused(bundle: Path, digits_checkpoint: Path,
         "instead of linking them (cp -r)"
     )
     assert contents(bundle) == before
+
+
+def test_recordings_alone_judge_int8(
+    bundle: Path, digits_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+
+    class Watched(Int8Check):
+        def __init__(self, float32: Path, working: Path, cases: Sequence[AudioCase], **options: Any) -> None:
+            judged.extend(case.name for case in cases)
+            super().__init__(float32, working, cases, **options)
+
+    monkeypatch.setattr(precision_graphs, "Int8Check", Watched)
+    result = add_precision(AddOptions(bundle, "int8", (str(digits_checkpoint),), audio=(RECORDING,)))
+    assert judged == [RECORDING.name]
+    (report,) = result.parity
+    assert {row.utterance for row in report.decodings} == {RECORDING.name}
 
 
 def test_parity_errors_name_what_differs(

@@ -102,8 +102,13 @@ def test_a_block_that_breaks_the_budget_stays_in_float32(
 def test_a_budget_that_cannot_be_kept_is_refused(check: Int8Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "plan", BlockPlan((HEAD,)))
     monkeypatch.setattr(check, "harm", lambda _: 1.0)
-    with pytest.raises(PrecisionError, match=r"^int8 does not keep its budget with any choice of blocks: .*"):
+    with pytest.raises(
+        PrecisionError, match=r"^int8 does not keep its budget with any choice of blocks: .*"
+    ) as caught:
         search_policy(check, PrecisionErrors(0.0, 1.0), "int8")
+    assert str(caught.value).endswith(
+        "export --precision fp32, allow more with --budget, or have it judged by recordings of yours alone with --audio"
+    )
 
 
 def test_no_copy_of_a_weight_is_left_in_float32(float32: Path, tmp_path: Path) -> None:
