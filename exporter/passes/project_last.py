@@ -50,6 +50,9 @@ def project_last(model: ir.Model) -> tuple[ir.Model, bool]:
     )
     sizes, shape = _shape(graph, found)
     beams = ir.node("Reshape", [position.outputs[0], shape], name=f"{name}_beams")
+    for node in (position, beams):
+        # Whoever counts in which type products are computed looks at it.
+        node.outputs[0].type = None if rows is None else rows.type
     graph.insert_before(found.first, [position, *sizes, beams])
     found.first.replace_input_with(0, beams.outputs[0])
     logits = found.reshape.outputs[0]

@@ -85,7 +85,7 @@ def test_a_bundle_is_measured(digits_bundle: Path, tmp_path: Path, model: Speech
     text = model.generate(recording, language="de", num_beams=2).text
     assert record["rows"][2]["texts"] == [text]
     assert record["rows"][2]["word_errors"]["word_error_rate"] == float(text != "sieben")
-    assert [len(run) for run in record["rows"][0]["samples_s"]["step"]] == [11, 11]
+    assert [len(run) for run in record["rows"][0]["samples_s"]["step"]] == [9, 9]  # two of twelve are forced
     assert len(record["rows"][1]["tokens"]) == 2
     footprint = record["footprints"][OWN]
     assert 20e6 < footprint["warm"]["VmHWM"] <= footprint["host"]["VmHWM"]

@@ -164,6 +164,9 @@ def test_exported_decoders_write_their_logits_at_once(digits_bundle: Path, name:
     logits = next(value for value in graph.outputs if value.name == "logits")
     assert logits.producer() is not None
     assert logits.producer().op_type in ("MatMul", "Add")  # type: ignore[union-attr]
+    # The type in which a product is computed is read off its input.
+    products = [node for node in graph.all_nodes() if node.op_type == "MatMul"]
+    assert {node.inputs[0].dtype for node in products if node.inputs[0] is not None} == {ir.DataType.FLOAT}
 
 
 def test_int8_decoders_rank_a_log_softmax(digits_int8_bundle: Path) -> None:

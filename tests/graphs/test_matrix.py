@@ -58,7 +58,7 @@ def _without(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair, ...]
 
 BROAD = _without((*PRODUCT, *VARIANTS, *COVERING, *SPECIAL), PAIRS)
 DEFAULT_DECODERS = ("mbart", "bert", "gpt2")
-"""bart's code is mbart's; of those that expand keys and values over beams the fp16 export makes TrOCR's graphs."""
+"""bart's code is mbart's; expanding keys and values over beams is tested without a graph as well."""
 DECODER_NAMES = [
     *DEFAULT_DECODERS,
     *(pytest.param(name, marks=pytest.mark.broad) for name in DECODERS if name not in DEFAULT_DECODERS),
