@@ -27,14 +27,17 @@ def group_top_k(model: ir.Model) -> tuple[ir.Model, bool]:
     Args:
         model: changed.
     """
-    found = [node for node in model.graph if node.op_type == "TopK" and _group_size(node) is not None]
-    for node in found:
-        _replace(model.graph, node)
-    return model, bool(found)
+    changed = False
+    for node in [one for one in model.graph if one.op_type == "TopK"]:
+        grouping = _grouping(node)
+        if grouping is not None:
+            _replace(model.graph, node, *grouping)
+            changed = True
+    return model, changed
 
 
-def _group_size(top: ir.Node) -> int | None:
-    """The divisor of a row's length that costs least; None where there is none, or nothing to win."""
+def _grouping(top: ir.Node) -> tuple[int, int] | None:
+    """Number and size of the groups of a row that cost least; None where there are none, or nothing to win."""
     shape = None if top.inputs[0] is None else top.inputs[0].shape
     columns = None if shape is None else shape[-1]
     plain = all(
@@ -53,13 +56,14 @@ def _group_size(top: ir.Node) -> int | None:
     best = math.sqrt(
         columns / _USUAL
     )  # columns / size maxima and _USUAL * size values are looked at with a heap
-    return min(sizes, key=lambda size: abs(math.log(size / best)), default=None)
+    if not sizes:
+        return None
+    size = min(sizes, key=lambda size: abs(math.log(size / best)))
+    return columns // size, size
 
 
-def _replace(graph: ir.Graph, top: ir.Node) -> None:
-    (values, count), size, name = top.inputs[:2], _group_size(top), str(top.name)
-    assert values is not None and values.shape is not None and size is not None  # noqa: S101, PT018 - _group_size
-    groups = int(str(values.shape[-1])) // size
+def _replace(graph: ir.Graph, top: ir.Node, groups: int, size: int) -> None:
+    (values, count), name = top.inputs[:2], str(top.name)
     new: list[ir.Node] = []
 
     def add(
