@@ -166,7 +166,7 @@ def _write(
         end_tokens(GenerationOptions.from_dict(manifest.generation)),
         working,
         on_stage,
-        output_ids=None if ids is None else torch.from_numpy(ids),
+        output_ids=None if ids is None else torch.tensor(ids),  # a copy: the bundle's is read-only
         budget=options.budget,
         float32=_float32(bundle) if options.precision == _INT8 else None,
     )

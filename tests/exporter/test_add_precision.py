@@ -69,6 +69,7 @@ def test_the_manifest_names_it_last(digits_bundle: Path, digits_int8_bundle: Pat
     assert new.graphs["int8"].decoder_with_past.inputs == old.graphs["fp32"].decoder_with_past.inputs
     added = new.provenance["added"]
     assert isinstance(added, dict)
+    assert added["int8"].keys() == {"versions", "parity"}  # what docs/bundle.md lists
     assert added["int8"]["parity"] == "passed"
     assert added["int8"]["versions"].keys() >= {"onnxruntime", "export-s2t"}
 
@@ -216,6 +217,7 @@ def test_recordings_alone_judge_int8(
     assert judged == [RECORDING.name]
     (report,) = result.parity
     assert {row.utterance for row in report.decodings} == {RECORDING.name}
+    assert not report.stands_in
 
 
 def test_parity_errors_name_what_differs(
