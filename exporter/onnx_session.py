@@ -24,8 +24,7 @@ def output_shapes(path: Path, axes: Mapping[str, int]) -> dict[str, tuple[int | 
     Raises:
         GraphError: ONNX Runtime refuses the file.
     """
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options = _options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC  # folds constants
     for name, size in axes.items():
         options.add_free_dimension_override_by_name(name, size)
@@ -40,6 +39,14 @@ def _load(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
         raise GraphError(f"ONNX Runtime cannot load {path.name}: {error}") from error
 
 
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    # As the runtime does: what is measured here must be what a bundle computes (s2t_runtime/graph_loader.py).
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
 class GraphRunner:
     """One graph on the CPU."""
 
@@ -50,9 +57,7 @@ class GraphRunner:
             GraphError: ONNX Runtime refuses the file.
         """
         self._name = path.name
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        self._session = _load(path, options)
+        self._session = _load(path, _options())
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.input_shapes = {given.name: tuple(given.shape) for given in self._session.get_inputs()}
         """Sizes, or the names of axes that are dynamic."""

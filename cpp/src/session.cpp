@@ -55,6 +55,8 @@ Ort::SessionOptions session_options(const std::string& provider, std::optional<i
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(threads.value_or(0));
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
+    // On x86 without VNNI products of uint8 with int8 overflow 16 bits: ONNX Runtime then takes uint8 for both.
+    options.AddConfigEntry("session.x64quantprecision", "1");
     if (provider == "cuda") {
         append_cuda(options);
     }
