@@ -33,6 +33,7 @@ from exporter.passes.quantise_convolutions import convolution, quantise_convolut
 from exporter.passes.quantise_products import constant_matrix, quantise_products
 from exporter.passes.quantise_tables import quantise_tables
 from exporter.passes.share_weights import share_weights
+from exporter.passes.split_gemms import split_gemms
 from exporter.precision_names import in_blocks
 from exporter.write_graphs import DECODER_WEIGHTS, ENCODER_WEIGHTS
 
@@ -89,6 +90,7 @@ def _rounded(path: Path, float32: Collection[str], roundings: Roundings) -> ir.M
         return in_blocks(str(node.name), float32)
 
     model = ir.load(path)
+    split_gemms(model)
     quantise_convolutions(model, keep, roundings)
     quantise_products(model, keep, roundings)
     quantise_tables(model, roundings)
@@ -124,7 +126,8 @@ def product_sizes(source: Path) -> dict[str, int]:
     """
     sizes: dict[str, int] = {}
     for name in ("encoder.onnx", "decoder_with_past.onnx"):
-        for node in ir.load(source / name).graph:
+        model, _ = split_gemms(ir.load(source / name))
+        for node in model.graph:
             weight = _weight(node)
             if weight is not None and weight.const_value is not None:
                 block = str(node.name).rpartition("/")[0]

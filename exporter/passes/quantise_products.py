@@ -21,7 +21,8 @@ def quantise_products(
     activations share their rounding.
 
     A matrix that a Gather reads as well (a tied embedding) stays one tensor: its rows are the output channels of
-    the product, so that both use the same numbers and scales.
+    the product, so that both use the same numbers and scales. Of one too small for ``quantise_tables`` the Gather
+    keeps the float32 form.
 
     Args:
         model: changed.

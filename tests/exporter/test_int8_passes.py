@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from exporter.passes.int8_weights import int8_rows
 from exporter.passes.quantise_products import quantise_products
 from exporter.passes.quantise_tables import MIN_ELEMENTS, quantise_tables
+from exporter.passes.split_gemms import split_gemms
 
 RNG = np.random.default_rng(7)
 ROWS, COLUMNS = 300, 96
@@ -96,6 +97,39 @@ def test_products_to_keep_are_left() -> None:
     )
     assert not changed
     assert kinds(model) == ["MatMul"]
+
+
+def gemm(attributes: dict[str, float | int], *, bias: bool = True) -> ir.Model:
+    """x @ TABLE + 1 as one node, or x @ TABLE.T; a matrix, its activations and its bias."""
+    turned = bool(attributes.get("transB"))
+    x = ir.val("x", dtype=ir.DataType.FLOAT, shape=ir.Shape(["n", COLUMNS if turned else ROWS]))
+    constants = [constant("table", TABLE)]
+    if bias:
+        constants.append(constant("bias", np.ones(ROWS if turned else COLUMNS, np.float32)))
+    return model_of([x], [ir.node("Gemm", [x, *constants], attributes, name="layer/node_linear")], constants)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("turned", [0, 1])
+def test_a_gemm_is_a_product_and_a_sum(tmp_path: Path, turned: int, bias: bool) -> None:
+    x = RNG.standard_normal((5, COLUMNS if turned else ROWS)).astype(np.float32)
+    wanted = run(gemm({"transB": turned}, bias=bias), tmp_path, x=x)
+    model, changed = split_gemms(gemm({"transB": turned}, bias=bias))
+    assert changed
+    assert kinds(model) == ["Add"] * bias + ["MatMul"] + ["Transpose"] * turned
+    assert [node.name for node in model.graph if node.op_type == "MatMul"] == ["layer/node_linear"]
+    np.testing.assert_allclose(run(model, tmp_path, x=x), wanted, atol=1e-4)
+    quantise_products(model)
+    assert "MatMul" not in kinds(model)
+    assert 0 < np.abs(run(model, tmp_path, x=x) - wanted).max() / np.abs(wanted).max() < 0.02
+    assert not split_gemms(model)[1]
+
+
+@pytest.mark.parametrize("attributes", [{"alpha": 0.5}, {"beta": 2.0}, {"transA": 1}], ids=str)
+def test_a_gemm_that_is_no_linear_layer_is_left(attributes: dict[str, float | int]) -> None:
+    model, changed = split_gemms(gemm(attributes))
+    assert not changed
+    assert kinds(model) == ["Gemm"]
 
 
 def test_products_of_two_computed_values_are_left() -> None:
