@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.console import comma_names, quiet_libraries, require_export_extra, user_errors
+from exporter.file_lists import FileList, FileListCommand
 from exporter.recorded_source import source_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class CheckRequest:
     provider: str
 
 
-@click.command(COMMAND)
+@click.command(COMMAND, cls=FileListCommand)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--against",
@@ -43,9 +44,11 @@ class CheckRequest:
 )
 @click.option(
     "--audio",
+    cls=FileList,
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Recording to decode as well; of int8, in place of the built-in probes. Repeatable.",
+    metavar="FILE...",
+    help="Recordings to decode as well; of int8, in place of the built-in probes: --audio *.wav, behind BUNDLE.",
 )
 @click.option(
     "--precision",

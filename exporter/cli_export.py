@@ -10,7 +10,7 @@ import click
 from exporter.cli_add import run_addition, take_addition
 from exporter.cli_engines import ENGINE_FLAGS, engine_build_options, show_engines, take_engine_fields
 from exporter.cli_results import show_result
-from exporter.cli_source import source_options, take_source
+from exporter.cli_source import OTHER_SOURCES, source_options, take_source
 from exporter.console import (
     StageLines,
     comma_names,
@@ -19,6 +19,7 @@ from exporter.console import (
     user_errors,
 )
 from exporter.engine_options import DEFAULT_PRECISION, EngineOptions
+from exporter.file_lists import FileList, FileListCommand
 from exporter.options import DEFAULT_BUDGET, DEFAULT_MAX_AUDIO_S, PRECISIONS, ExportOptions
 from exporter.sources import Source
 from s2t_runtime.engine_record import FLAVOURS
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 COMMAND = "export-s2t"
 
 
-@click.command(COMMAND)
+class _ExportCommand(FileListCommand):
+    in_place_of_argument = OTHER_SOURCES
+
+
+@click.command(COMMAND, cls=_ExportCommand)
 @source_options
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Bundle directory  [default: the model's name]"
@@ -62,18 +67,20 @@ COMMAND = "export-s2t"
 )
 @click.option(
     "--audio",
+    cls=FileList,
     multiple=True,
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Recording to check with, besides the built-in probes: for parity, and for what fp16 cannot hold; int8 is "
-    "judged by recordings alone, where there are any; repeatable.",
+    metavar="FILE...",
+    help="Recordings to check with, besides the built-in probes: for parity, and for what fp16 cannot hold; int8 is "
+    "judged by recordings alone, where there are any: --audio *.wav, behind CHECKPOINT.",
 )
 @click.option(
     "--vocab-from",
+    cls=FileList,
     multiple=True,
     type=click.Path(path_type=Path),
-    metavar="TEXT_FILE",
-    help="Let the decoder write the tokens of this text only, in the target language; repeatable.",
+    metavar="TEXT_FILE...",
+    help="Let the decoder write the tokens of these texts only, in the target language; behind CHECKPOINT.",
 )
 @click.option(
     "--vocab-tokens",

@@ -28,6 +28,8 @@ _OPTIONS = (
     click.option("--encoder-revision", help="Branch, tag or commit of --encoder's hub id."),
     click.option("--decoder-revision", help="Branch, tag or commit of --decoder's hub id."),
 )
+OTHER_SOURCES = ("--encoder", "--decoder", "--random-weights")
+"""Options that stand in the place of CHECKPOINT."""
 _NAMES = (
     "checkpoint",
     "encoder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from s2t_runtime.options import GenerationOptions
 
 _LINES: Final = 1000
 """Of text that are tokenised at once."""
+_SHOWN: Final = 3
+"""Tokens that a message names at most."""
 _TOKENS_WANTED: Final = "wanted one token id a line, or a JSON list of them"
 
 Int64 = NDArray[np.int64]
@@ -47,8 +49,8 @@ def kept_ids(
         languages: language code -> token id.
 
     Raises:
-        ExportError: a file cannot be read, holds no token or one that the decoder does not have; or the text cannot
-            be tokenised.
+        ExportError: a file cannot be read, holds no token or one that the decoder does not have, as an id or as
+            text; or the text cannot be tokenised.
         UnsupportedModelError: the decoder's output projection cannot be cut to these rows exactly.
     """
     if not options.vocab_from and options.vocab_tokens is None:
@@ -58,7 +60,8 @@ def kept_ids(
     if options.vocab_tokens is not None:
         found |= read_token_ids(options.vocab_tokens, size)
     if options.vocab_from:
-        found |= {token for token in text_ids(checkpoint, options.vocab_from) if token < size}
+        found |= text_ids(checkpoint, options.vocab_from, size)
+    # Nobody asked for these by name: one that the decoder lacks was never written.
     found |= {token for token in checkpoint.tokenizer.all_special_ids if token < size}
     found |= {token for ids in token_ids(defaults).values() for token in ids if token < size}
     found |= set(languages.values())
@@ -106,23 +109,19 @@ def _number(line: str) -> int | str:
     return int(stripped) if stripped.isascii() and stripped.isdigit() else stripped
 
 
-def text_ids(checkpoint: Checkpoint, paths: Sequence[Path]) -> set[int]:
+def text_ids(checkpoint: Checkpoint, paths: Sequence[Path], vocab_size: int) -> set[int]:
     """The tokens of all lines of text files, tokenised as target text, without special tokens around them.
 
     Raises:
-        ExportError: a file cannot be read or is empty; there is no tokenizer, or it fails.
+        ExportError: a file cannot be read or is empty; there is no tokenizer, or it fails; or it gives tokens that
+            the decoder does not have.
     """
     if "tokenizer" in checkpoint.origin.neutral:
         raise ExportError(
             f"{checkpoint.files.source} comes without a tokenizer, so --vocab-from cannot tell which tokens a text "
             "needs: name them with --vocab-tokens"
         )
-    # The checkpoint's own again: what a Python tokenizer was converted to can decode only.
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint.files.directory, trust_remote_code=False)
-    if getattr(tokenizer, "tgt_lang", "") is None:
-        tokenizer.tgt_lang = (
-            tokenizer.src_lang
-        )  # M2M100 knows no target text without; it changes no word's tokens
+    tokenizer = _target_tokenizer(checkpoint)
     found: set[int] = set()
     for path in paths:
         before = _text(path, "--vocab-from wants a text file in UTF-8")
@@ -132,13 +131,42 @@ def text_ids(checkpoint: Checkpoint, paths: Sequence[Path]) -> set[int]:
                 f"{path} holds no text: --vocab-from wants what the model is to write, line by line"
             )
         try:
-            found.update(_tokens(tokenizer, lines))
+            tokens = set(_tokens(tokenizer, lines))
         except Exception as error:  # Rust's tokenizers raise bare Exception, Python's any builtin one
             raise ExportError(
                 f"the tokenizer {type(tokenizer).__name__} cannot tokenise {path} ({brief_error(error)}): name the "
                 "tokens with --vocab-tokens"
             ) from error
+        _require_written(path, tokens, vocab_size, tokenizer)
+        found |= tokens
     return found
+
+
+def _target_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's own again: what a Python tokenizer was converted to can decode only."""
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint.files.directory, trust_remote_code=False)
+    if getattr(tokenizer, "tgt_lang", "") is None:
+        # M2M100 knows no target text without; it changes no word's tokens.
+        tokenizer.tgt_lang = tokenizer.src_lang
+    return tokenizer
+
+
+def _require_written(path: Path, tokens: Collection[int], vocab_size: int, tokenizer: Any) -> None:
+    """See that the decoder has these tokens, as a tokenizer with tokens added behind its vocabulary may not have.
+
+    Raises:
+        ExportError: it lacks some.
+    """
+    beyond = sorted(token for token in tokens if token >= vocab_size)
+    if not beyond:
+        return
+    shown = ", ".join(f"{tokenizer.convert_ids_to_tokens(token)!r} ({token})" for token in beyond[:_SHOWN])
+    more = ", ..." if len(beyond) > _SHOWN else ""
+    count = f"{len(beyond)} token{'s' if len(beyond) > 1 else ''}"
+    raise ExportError(
+        f"{path} needs {count} that the decoder cannot write, wanted ids from 0 to {vocab_size - 1}: "
+        f"{shown}{more}; take what gives them out of the text"
+    )
 
 
 def _tokens(tokenizer: Any, lines: Sequence[str]) -> Iterator[int]:

@@ -84,12 +84,7 @@ def plan_search(
     Raises:
         OptionError: an option is out of range, contradicts another or would be ignored.
     """
-    merged = GenerationOptions(
-        **{
-            one.name: _first(getattr(overrides, one.name), getattr(defaults, one.name))
-            for one in fields(GenerationOptions)
-        }
-    )
+    merged = _merged(defaults, overrides)
     known = KnownIds(vocab_size, output_ids)
     known.check_options(merged)
     prompt = _prompt(merged)
@@ -125,6 +120,15 @@ def plan_search(
         prefix_allowed_tokens_fn=merged.prefix_allowed_tokens_fn,
         renormalize_logits=merged.renormalize_logits or False,
         output_ids=output_ids,
+    )
+
+
+def _merged(defaults: GenerationOptions, overrides: GenerationOptions) -> GenerationOptions:
+    return GenerationOptions(
+        **{
+            one.name: _first(getattr(overrides, one.name), getattr(defaults, one.name))
+            for one in fields(GenerationOptions)
+        }
     )
 
 

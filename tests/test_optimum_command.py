@@ -118,6 +118,22 @@ def test_a_third_argument_is_a_usage_error() -> None:
         with_positional_output(export).main(args=["in", "more", "out"], standalone_mode=False)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (["in", "--vocab-from", "a", "out"], ("a",)),
+        (["in", "out", "--vocab-from", "a", "b"], ("a", "b")),
+        (["out", "--random-weights", "in", "--vocab-from", "a", "b"], ("a", "b")),
+    ],
+)
+def test_a_list_of_files_leaves_the_output(arguments: list[str], texts: tuple[str, ...]) -> None:
+    from exporter.cli_export import main
+    from optimum.commands.register.register_s2t import with_positional_output
+
+    values = with_positional_output(main).make_context("export", arguments).params
+    assert (values["output"], values["vocab_from"]) == (Path("out"), tuple(map(Path, texts)))
+
+
 def test_export_s2t_itself_is_left_as_it_was() -> None:
     from optimum.commands.register.register_s2t import with_positional_output
 

@@ -1,4 +1,4 @@
-"""A restricted vocabulary through whole exports: the digits model in both precisions, and random weights."""
+"""A restricted vocabulary through whole exports: the digits model in every precision, and random weights."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from exporter.cli_check import main as check_main
 from exporter.cli_export import main as export_main
 from exporter.parity_generate import SCORE_TOLERANCE
 
+DIGITS = Path(__file__).resolve().parents[1] / "examples" / "digits"
+RECORDINGS = tuple(sorted((DIGITS / "recordings").glob("*.wav")))
+
 pytestmark = pytest.mark.broad
 
 
@@ -48,7 +51,9 @@ def digits(once: Once, digits_checkpoint: Path) -> Restricted:
         )
         export_checkpoint(
             str(digits_checkpoint),
-            ExportOptions(output=path, precisions=("fp32", "fp16"), vocab_from=(text,)),
+            ExportOptions(
+                output=path, precisions=("fp32", "fp16", "int8"), vocab_from=(text,), audio=RECORDINGS
+            ),
         )
 
     checkpoint = tiny_models.load_checkpoint(tiny_models.locate_checkpoint(str(digits_checkpoint)))
@@ -76,10 +81,29 @@ def test_digits_decode_as_eager_does(digits: Restricted, waveforms: list[Any], e
                     )
 
 
-def test_the_export_proved_digits_in_both_precisions(digits: Restricted) -> None:
+def test_int8_is_within_its_budget_of_float32(digits: Restricted) -> None:
+    assert len(RECORDINGS) > 5
+    with (
+        s2t_runtime.load(digits.bundle.root, precision="fp32", threads=1) as full,
+        s2t_runtime.load(digits.bundle.root, precision="int8", threads=1) as rounded,
+    ):
+        for recording in RECORDINGS:
+            for beams in (1, 5):
+                wanted, got = (
+                    model.generate(recording, language="de", num_beams=beams, num_return_sequences=beams)
+                    for model in (full, rounded)
+                )
+                assert {token for one in got.hypotheses for token in one.tokens} <= set(digits.ids)
+                assert got.tokens == wanted.tokens
+                differences = np.subtract(got.hypotheses[0].log_probs, wanted.hypotheses[0].log_probs)
+                assert np.abs(differences).max() <= 0.1
+
+
+def test_the_export_proved_digits_in_every_precision(digits: Restricted) -> None:
     reports = json.loads((digits.bundle.root / "parity.json").read_text(encoding="utf-8"))
-    assert [(one["precision"], one["passed"]) for one in reports] == [("fp32", True), ("fp16", True)]
-    assert [one["written_tokens"] for one in reports] == [len(digits.ids)] * 2
+    passed = [("fp32", True), ("fp16", True), ("int8", True)]
+    assert [(one["precision"], one["passed"]) for one in reports] == passed
+    assert [one["written_tokens"] for one in reports] == [len(digits.ids)] * 3
     page = (digits.bundle.root / "parity.md").read_text(encoding="utf-8")
     assert f"cut to the {len(digits.ids)} tokens that the bundle writes" in page
     policy = digits.bundle.manifest.graphs["fp16"].policy
@@ -93,11 +117,11 @@ def test_the_export_proved_digits_in_both_precisions(digits: Restricted) -> None
 
 
 def test_check_s2t_knows_of_it(digits: Restricted, digits_checkpoint: Path) -> None:
-    result = CliRunner().invoke(
-        check_main, [str(digits.bundle.root), "--against", str(digits_checkpoint), "--json"]
-    )
+    spoken = [argument for path in RECORDINGS for argument in ("--audio", str(path))]
+    against = ["--against", str(digits_checkpoint), "--json", *spoken]
+    result = CliRunner().invoke(check_main, [str(digits.bundle.root), *against])
     assert result.exit_code == 0, result.output
-    assert [record["passed"] for record in json.loads(result.stdout)] == [True, True]
+    assert [record["passed"] for record in json.loads(result.stdout)] == [True, True, True]
 
 
 def test_eager_as_a_peer_answers_with_the_same_tokens(
@@ -127,7 +151,8 @@ def test_random_weights_take_a_list_of_ids(tmp_path: Path) -> None:
     (tmp_path / "ids").write_text("".join(f"{token}\n" for token in range(5, 30)), encoding="utf-8")
     source = ["--random-weights", str(tmp_path / "geometry")]
     listed = ["--vocab-tokens", str(tmp_path / "ids")]
-    result = CliRunner().invoke(export_main, [*source, *listed, "-o", str(tmp_path / "bundle")])
+    precisions = ["--precision", "fp32,int8", "-o", str(tmp_path / "bundle")]
+    result = CliRunner().invoke(export_main, [*source, *listed, *precisions])
     assert result.exit_code == 0, result.output
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text(encoding="utf-8"))
     count = manifest["decoder"]["output_vocabulary"]["count"]
@@ -135,7 +160,8 @@ def test_random_weights_take_a_list_of_ids(tmp_path: Path) -> None:
     assert f"the decoder writes {count} of {VOCAB} tokens" in result.stdout
     checked = CliRunner().invoke(check_main, [str(tmp_path / "bundle"), "--against", source[1]])
     assert checked.exit_code == 0, checked.output
-    assert f"cut to the {count} tokens that the bundle writes" in checked.output
+    assert checked.output.count(f"cut to the {count} tokens that the bundle writes") == 2
+    assert "## int8: passed" in checked.output
     refused = CliRunner().invoke(
         export_main, [*source, "--vocab-from", str(tmp_path / "ids"), "-o", "bundle"]
     )

@@ -113,6 +113,8 @@ def test_a_directory_gives_the_output_its_name(
         (["--languages", "codes.json"], "languages", Path("codes.json")),
         (["--audio", "a.wav", "--audio", "b.wav"], "audio", (Path("a.wav"), Path("b.wav"))),
         (["--vocab-from", "a.txt", "--vocab-from", "b.txt"], "vocab_from", (Path("a.txt"), Path("b.txt"))),
+        (["--vocab-from", "a.txt", "b.txt"], "vocab_from", (Path("a.txt"), Path("b.txt"))),
+        (["--audio", "a.wav", "b.wav", "--quiet"], "audio", (Path("a.wav"), Path("b.wav"))),
         (["--vocab-tokens", "ids.json"], "vocab_tokens", Path("ids.json")),
         (["--no-check"], "check", False),
         (["--check"], "check", True),
@@ -132,6 +134,26 @@ def test_each_flag(fake: FakeExport, args: list[str], name: str, value: Any) -> 
     assert fake.options == expected
 
 
+def test_two_lists_of_files(fake: FakeExport) -> None:
+    assert invoke("model", "--audio", "a", "b", "--vocab-from", "c", "d", "e").exit_code == 0
+    assert fake.options.audio == (Path("a"), Path("b"))
+    assert fake.options.vocab_from == (Path("c"), Path("d"), Path("e"))
+
+
+@pytest.mark.parametrize(
+    "source", [["--random-weights", "config"], ["--encoder", "first", "--decoder", "second"]]
+)
+def test_a_list_of_files_behind_another_source(fake: FakeExport, source: list[str]) -> None:
+    assert invoke(*source, "--vocab-from", "a", "b", "-o", "out").exit_code == 0
+    assert fake.options.vocab_from == (Path("a"), Path("b"))
+
+
+def test_a_list_of_files_before_the_checkpoint_ends_with_its_first(fake: FakeExport) -> None:
+    assert invoke("--vocab-from", "a", "some/model").exit_code == 0
+    assert fake.calls[0][0] == CheckpointSource("some/model")
+    assert fake.options.vocab_from == (Path("a"),)
+
+
 @pytest.mark.parametrize(
     ("args", "shown"),
     [
@@ -141,6 +163,8 @@ def test_each_flag(fake: FakeExport, args: list[str], name: str, value: Any) -> 
         (["model", "--max-new-tokens", "-1"], "-1 is not in the range x>=1"),
         (["model", "--max-audio-seconds", "long"], "'long' is not a valid float"),
         (["model", "another"], "unexpected extra argument"),
+        (["--vocab-from", "a.txt", "b.txt", "model"], "unexpected extra argument (model)"),
+        (["model", "--vocab-from", "a.txt", "--", "b.txt"], "unexpected extra argument (b.txt)"),
     ],
 )
 def test_wrong_usage_exits_with_2(fake: FakeExport, args: list[str], shown: str) -> None:

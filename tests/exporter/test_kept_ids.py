@@ -19,6 +19,8 @@ from exporter.options import ExportOptions
 from graphs import decoder_geometry
 from s2t_runtime.options import GenerationOptions
 
+SIZE = 400  # tokens of the digits model's decoder
+
 
 @pytest.fixture(scope="module")
 def digits(digits_checkpoint: Path) -> Checkpoint:
@@ -80,8 +82,14 @@ def test_files_that_cannot_be_read(tmp_path: Path, digits: Checkpoint) -> None:
     text = "--vocab-from wants a text file in UTF-8"
     refusals = [
         (lambda: read_token_ids(absent, 9), f"{absent} cannot be read (No such file or directory): {listed}"),
-        (lambda: text_ids(digits, [absent]), f"{absent} cannot be read (No such file or directory): {text}"),
-        (lambda: text_ids(digits, [latin]), f"{latin} is not UTF-8 (invalid start byte at byte 1): {text}"),
+        (
+            lambda: text_ids(digits, [absent], SIZE),
+            f"{absent} cannot be read (No such file or directory): {text}",
+        ),
+        (
+            lambda: text_ids(digits, [latin], SIZE),
+            f"{latin} is not UTF-8 (invalid start byte at byte 1): {text}",
+        ),
     ]
     for call, message in refusals:
         with pytest.raises(ExportError, match="^" + re.escape(message) + "$"):
@@ -99,8 +107,8 @@ def test_every_line_of_every_text_counts(
     first = written(tmp_path / "a", "\n".join(lines))
     second = written(tmp_path / "b", "hundert\n")
     wanted = {token for line in (*lines, "hundert") for token in digits.tokenizer.encode(line)}
-    assert text_ids(digits, [first, second]) == wanted
-    assert text_ids(digits, [first]) < wanted
+    assert text_ids(digits, [first, second], SIZE) == wanted
+    assert text_ids(digits, [first], SIZE) < wanted
 
 
 def test_text_is_tokenised_as_target_text(
@@ -116,7 +124,7 @@ def test_text_is_tokenised_as_target_text(
             return {"input_ids": [[5], [6, 7]]}
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *_, **__: Multilingual())
-    assert text_ids(digits, [written(tmp_path / "a", "one\ntwo")]) == {5, 6, 7}
+    assert text_ids(digits, [written(tmp_path / "a", "one\ntwo")], SIZE) == {5, 6, 7}
     assert seen == [
         ("de", {"text_target": ["one", "two"], "add_special_tokens": False, "verbose": False})
     ]  # without a target language M2M100 raises
@@ -126,7 +134,7 @@ def test_an_empty_text_is_refused(tmp_path: Path, digits: Checkpoint) -> None:
     path = written(tmp_path / "a", " \n\n")
     message = f"{path} holds no text: --vocab-from wants what the model is to write, line by line"
     with pytest.raises(ExportError, match="^" + re.escape(message) + "$"):
-        text_ids(digits, [path])
+        text_ids(digits, [path], SIZE)
 
 
 def test_a_made_up_tokenizer_knows_no_text(tmp_path: Path, digits: Checkpoint) -> None:
@@ -136,7 +144,7 @@ def test_a_made_up_tokenizer_knows_no_text(tmp_path: Path, digits: Checkpoint) -
         "name them with --vocab-tokens"
     )
     with pytest.raises(ExportError, match="^" + re.escape(message) + "$"):
-        text_ids(neutral, [written(tmp_path / "a", "eins")])
+        text_ids(neutral, [written(tmp_path / "a", "eins")], SIZE)
 
 
 def test_a_tokenizer_that_fails_is_named(
@@ -151,7 +159,37 @@ def test_a_tokenizer_that_fails_is_named(
         f"the tokenizer function cannot tokenise {path} (no target text): name the tokens with --vocab-tokens"
     )
     with pytest.raises(ExportError, match="^" + re.escape(message) + "$"):
-        text_ids(digits, [path])
+        text_ids(digits, [path], SIZE)
+
+
+@pytest.mark.parametrize(
+    ("added", "listed"),
+    [
+        (["Hektar"], "1 token that the decoder cannot write, wanted ids from 0 to 399: 'Hektar' (400)"),
+        (
+            ["Hektar", "Ar", "Zoll", "Elle"],
+            "4 tokens that the decoder cannot write, wanted ids from 0 to 399: 'Hektar' (400), 'Ar' (401), "
+            "'Zoll' (402), ...",
+        ),
+    ],
+)
+def test_a_text_beyond_the_decoder_is_refused(
+    tmp_path: Path, digits: Checkpoint, monkeypatch: pytest.MonkeyPatch, added: list[str], listed: str
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(digits.files.directory)
+    assert tokenizer.add_tokens(added) == len(added)
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *_, **__: tokenizer)
+    path = written(tmp_path / "a", "eins\nzwei " + " ".join(added))
+    with pytest.raises(ExportError) as caught:
+        kept(digits, vocab_from=(path,))
+    assert str(caught.value) == f"{path} needs {listed}; take what gives them out of the text"
+
+
+def test_a_listed_id_beyond_the_decoder_is_refused(tmp_path: Path, digits: Checkpoint) -> None:
+    path = written(tmp_path / "ids", "399\n400\n")
+    with pytest.raises(ExportError) as caught:
+        kept(digits, vocab_tokens=path)
+    assert str(caught.value) == f"{path} holds 400, {_WANTED}, from 0 to 399: correct it"
 
 
 # What is kept beside the user's.
@@ -183,7 +221,7 @@ def test_special_tokens_languages_and_all_ids_of_the_options_are_kept(
     assert ids == sorted(special | {77, 300} | set(range(80, 94)))
     text = written(tmp_path / "text", "eins")
     both = kept(digits, vocab_tokens=tmp_path / "ids", vocab_from=(text,))
-    assert both == sorted(special | {77, 300} | text_ids(digits, [text]))
+    assert both == sorted(special | {77, 300} | text_ids(digits, [text], SIZE))
 
 
 def test_a_projection_that_cannot_be_cut_is_refused(
