@@ -10,11 +10,10 @@ from typing import Any, Final, Literal
 
 from benchmarks import bandwidth_floor
 from benchmarks.bandwidth_floor import Bandwidth
-from benchmarks.bench_cases import basis_sentence, choose_cases, reference_order
+from benchmarks.bench_cases import basis_sentence, choose_cases, reference_order, with_reference
 from benchmarks.bench_request import BenchRequest
 from benchmarks.busy import current_load
 from benchmarks.environment import describe_environment
-from benchmarks.errors import BenchmarkError
 from benchmarks.gpu_cases import Choice
 from benchmarks.gpu_device import GpuDevice, first_gpu
 from benchmarks.interleaved import Repetitions
@@ -24,6 +23,7 @@ from benchmarks.recorded_run import (
     Say,
     make_directory,
     recorded,
+    refuse_unmeasured,
     with_device_memory,
     with_measured_floor,
     write_reports,
@@ -55,21 +55,8 @@ def measure_bundle(request: BenchRequest, say: Say = lambda _: None) -> str:
         S2TError: a bundle, an option, a recording or the output directory cannot be used, or every case failed.
     """
     load, bundle = current_load(), open_bundle(request.bundle)
-    for precision in request.precisions:
-        bundle.precision(precision)
-    if request.against:
-        source_of(bundle.manifest, request.against)  # refuses what it cannot be, before anything takes long
-    references = _references(request)
-    make_directory(request.output)
-    cases = choose_cases(
-        str(request.bundle),
-        request.providers,
-        request.precisions or tuple(bundle.manifest.graphs),
-        peers=request.peers,
-        against=request.against,
-        threads=request.threads,
-    )
-    gpu = _gpu(request)
+    references = _checked_references(request, bundle)
+    cases, gpu = _cases(request, bundle), _gpu(request)
     environment = describe_environment(
         bundle, threads=request.threads, gpu=None if gpu is None else gpu.bus_id
     )
@@ -88,28 +75,31 @@ def measure_bundle(request: BenchRequest, say: Say = lambda _: None) -> str:
             device_used=device_used,
             say=say,
         )
-    record = with_basis(record, cases)
+    record = with_basis(record, cases, against=bool(request.against))
     record = with_word_errors(record, bundle, references) if references else record
     record = with_ratios(_with_floor(record, bundle, request, bandwidth, say))
     read = write_reports(record, request.output, STEM)
     return f"{summary_text(read)}\n{written_files(request.output, STEM)}"
 
 
-def with_basis(record: Mapping[str, Any], cases: Sequence[Case]) -> dict[str, Any]:
-    """The record with the one case that answers are compared with and speeds are relative to: the best measured one.
+def with_basis(record: Mapping[str, Any], cases: Sequence[Case], *, against: bool) -> dict[str, Any]:
+    """The record with the one case that answers are compared with and speeds are relative to: the best that ran.
+
+    Args:
+        record: of ``recorded``.
+        cases: all that were to be measured.
+        against: whether there is a checkpoint for peers to run.
 
     Raises:
-        BenchmarkError: every case failed.
+        BenchmarkError: every timed case failed.
     """
-    basis = next((name for name in record["references"] if name in record["footprints"]), None)
-    if basis is None:
-        said = "; ".join(f"{name}: {reason}" for name, reason in record["left_out"].items())
-        raise BenchmarkError(f"no case could be measured ({said}): doctor-s2t says what this machine can run")
+    refuse_unmeasured(record)
+    basis = next(name for name in record["references"] if name in record["footprints"])
     rows = [
         {**row, "parity": {name: one for name, one in row["parity"].items() if name == basis}}
         for row in record["rows"]
     ]
-    sentence = basis_sentence(next(case for case in cases if case.name == basis), cases)
+    sentence = basis_sentence(next(case for case in cases if case.name == basis), cases, against=against)
     return {**record, "rows": rows, "references": [basis], "base": basis, "parity_basis": sentence}
 
 
@@ -139,6 +129,30 @@ def with_word_errors(
         else:
             rows.append(row)
     return {**record, "rows": rows}
+
+
+def _checked_references(request: BenchRequest, bundle: Bundle) -> dict[str, str]:
+    """What recordings say; whatever else of the request cannot be is refused before anything takes long."""
+    for precision in request.precisions:
+        bundle.precision(precision)
+    if request.against:
+        source_of(bundle.manifest, request.against)
+    references = _references(request)
+    make_directory(request.output)
+    return references
+
+
+def _cases(request: BenchRequest, bundle: Bundle) -> tuple[Case, ...]:
+    held, directory = tuple(bundle.manifest.graphs), str(request.bundle)
+    cases = choose_cases(
+        directory,
+        request.providers,
+        request.precisions or held,
+        peers=request.peers,
+        against=request.against,
+        threads=request.threads,
+    )
+    return with_reference(cases, directory, held, request.threads)
 
 
 def _references(request: BenchRequest) -> dict[str, str]:

@@ -14,6 +14,7 @@ from s2t_runtime.open_session import ENGINES
 
 EAGER: Final = "eager"
 _FILE: Final = "peer_"
+_BEST: Final = "fp32"
 
 
 @functools.cache
@@ -82,7 +83,7 @@ def reference_order(cases: Sequence[Case]) -> list[str]:
     def rank(case: Case) -> tuple[bool, bool, bool, bool, bool]:
         on_cpu, compiled = case.settings.get("provider") == "cpu", "mode" in case.settings
         own = case.kind == OWN
-        return (not is_checkpoint(case), compiled, not own, case.precision != "fp32", not on_cpu)
+        return (not is_checkpoint(case), compiled, not own, case.precision != _BEST, not on_cpu)
 
     return [case.name for case in sorted(cases, key=rank)]
 
@@ -92,19 +93,48 @@ def is_checkpoint(case: Case) -> bool:
     return case.kind == "torch"
 
 
-def basis_sentence(basis: Case, cases: Sequence[Case]) -> str:
+def with_reference(
+    cases: Sequence[Case], bundle: str, held: Sequence[str], threads: int | None = None
+) -> tuple[Case, ...]:
+    """The cases, and the bundle's own fp32, untimed, where nothing else says what their answers are worth.
+
+    Args:
+        cases: of ``choose_cases``.
+        bundle: its directory.
+        held: precisions that the bundle has, those that are not measured among them.
+        threads: of each case on the CPU.
+    """
+    told = any(is_checkpoint(case) or (case.kind == OWN and case.precision == _BEST) for case in cases)
+    return tuple(cases) if told or _BEST not in held else (*cases, answering_case(bundle, held, threads))
+
+
+def answering_case(bundle: str, held: Sequence[str], threads: int | None = None) -> Case:
+    """The bundle on the CPU, in fp32 where it has that: it only answers, so that others can be compared with it."""
+    precision = _BEST if _BEST in held else held[0]
+    settings: dict[str, Any] = {"bundle": bundle, "provider": "cpu", "precision": precision}
+    settings |= {} if threads is None else {"threads": threads}
+    return Case(case_name("cpu", precision), OWN, settings, precision, timed=False)
+
+
+def basis_sentence(basis: Case, cases: Sequence[Case], *, against: bool) -> str:
     """What parity means in a record, said once for all its rows.
 
     Args:
         basis: what answers are compared with.
         cases: all that were to be measured.
+        against: whether there is a checkpoint for peers to run.
     """
+    said = f"tokens and scores are compared with {basis.name}"
     if is_checkpoint(basis):
-        return f"tokens and scores are compared with {basis.name}, which runs the checkpoint in PyTorch"
-    said = f"tokens and scores are compared with {basis.name}, the bundle itself, not with the checkpoint: "
-    failed = [case.name for case in cases if is_checkpoint(case)]
-    return said + (
-        f"{', '.join(failed)} could not be measured"
-        if failed
-        else "--against CHECKPOINT compares with eager PyTorch"
-    )
+        return f"{said}, which runs the checkpoint in PyTorch"
+    own = basis.kind == OWN
+    is_what = "the bundle itself, not with" if own else "neither the bundle nor"
+    # A bundle's own case comes before any other peer: here it failed where that one is the basis.
+    failed = [case.name for case in cases if is_checkpoint(case) or (case.kind == OWN and not own)]
+    if failed:
+        reason = f"{', '.join(failed)} could not be measured"
+    elif against:
+        reason = f"--peers {EAGER} runs the checkpoint in PyTorch"
+    else:
+        reason = "--against CHECKPOINT compares with eager PyTorch"
+    return f"{said}, {is_what} the checkpoint in PyTorch: {reason}"

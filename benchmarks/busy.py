@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.processor_time import Others
+
 _BUSY_SHARE: Final = 0.25
 """Of the cores, kept busy by others before anything is measured."""
+_DISTURBED: Final = 0.1
+"""Of the processors' time, taken by others during the measurement."""
 _WIDE: Final = 0.1
 """A spread from which on differences of a tenth mean nothing."""
 _NAMED: Final = 3
@@ -36,12 +40,13 @@ def current_load() -> Load:
         return Load(None, cores)
 
 
-def busy_notes(before: Load, spreads: Mapping[str, float]) -> list[str]:
+def busy_notes(before: Load, spreads: Mapping[str, float], others: Others | None = None) -> list[str]:
     """What a reader of the figures must know.
 
     Args:
         before: the load before the measurement began.
         spreads: series -> ``Summary.spread``.
+        others: during the measurement; None where nobody knows.
 
     Returns:
         One sentence for each reason to doubt the figures; none for a quiet machine.
@@ -51,6 +56,11 @@ def busy_notes(before: Load, spreads: Mapping[str, float]) -> list[str]:
         notes.append(
             f"the machine was busy before the measurement began (load average {before.average:.2f} on "
             f"{before.cores} cores): measure again when it is idle"
+        )
+    if others is not None and others.programs + others.stolen > _DISTURBED:
+        notes.append(
+            f"during the measurement other programs took {others.programs:.0%} of the processors' time and other "
+            f"machines on the same host {others.stolen:.0%}: measure again when it is idle"
         )
     wide = {name: spread for name, spread in spreads.items() if spread > _WIDE}
     if wide:

@@ -164,7 +164,8 @@ def _among(known: Any, names: tuple[str, ...], kind: str) -> tuple[str, ...]:
     "--max-regression",
     metavar="PERCENT",
     type=click.FloatRange(min=0),
-    help="With --compare: exit with 1 where a stage is slower by more, beyond the noise.",
+    help="With --compare: exit with 1 where a stage is slower or memory larger by more, beyond the noise, or where "
+    "quality or a case is lost.",
 )
 def main(**_: object) -> None:
     """Measure how fast BUNDLE decodes: every stage, memory, and parity in the same row.
@@ -208,7 +209,7 @@ def run(request: Request) -> tuple[str, int]:
 
 def _compared(request: CompareRequest) -> tuple[str, int]:
     from benchmarks.comparison import compare  # noqa: PLC0415
-    from benchmarks.comparison_report import comparison_text, regressions  # noqa: PLC0415
+    from benchmarks.comparison_report import comparison_text, passes  # noqa: PLC0415
     from benchmarks.errors import BenchmarkError  # noqa: PLC0415
     from benchmarks.read_record import read_record  # noqa: PLC0415
 
@@ -217,8 +218,7 @@ def _compared(request: CompareRequest) -> tuple[str, int]:
         return comparison_text(found, None), 0
     if found.too_few is not None:
         raise BenchmarkError(f"--max-regression cannot be judged, {found.too_few}")
-    bad = regressions(found, request.max_regression)
-    return comparison_text(found, request.max_regression), int(bool(bad))
+    return comparison_text(found, request.max_regression), int(not passes(found, request.max_regression))
 
 
 def _request(context: click.Context) -> Request:

@@ -16,15 +16,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.comparison_figures import Figure, figures
+from benchmarks.comparison_quality import Finding, Key, one_sided_rows, quality_changes
 from benchmarks.errors import BenchmarkError
+from benchmarks.peer import STAGES
 
 CONFIDENCE: Final = 0.99
 """Of one interval: a report has dozens, and of 95 % ones several would be wrong."""
 RESAMPLES: Final = 10_000
 LEAST_REPETITIONS: Final = 5
 """With fewer, medians of resamples take so few values that the interval says nothing."""
-STAGES: Final = ("total", "encoder", "first_step", "step")
-"""What is compared; the rest is small and shows in the total."""
+LEAST_CHANGE_S: Final = 5e-4
+"""Of audio, search and detokenising, which some models are done with in microseconds, where a page of memory or a
+file's place on the disk makes a tenth: less is never called real. It is 1 % of an utterance of the smallest model."""
+_SMALL: Final = ("audio", "search", "detokenise")
 _SEED: Final = 20
 
 
@@ -35,7 +40,7 @@ class Change:
     Attributes:
         case: its name.
         task: the workload's name.
-        stage: one of STAGES.
+        stage: one of ``peer.STAGES``.
         old_s: the median of the old repetitions.
         new_s: of the new ones.
         interval: of the ratio new / old, at CONFIDENCE; None where either side has too few repetitions.
@@ -55,8 +60,10 @@ class Change:
 
     @property
     def beyond_noise(self) -> bool:
-        """Whether the interval leaves 1 out."""
-        return self.interval is not None and not self.interval[0] <= 1 <= self.interval[1]
+        """Whether the interval leaves 1 out, and a small stage changed by LEAST_CHANGE_S at least."""
+        if self.interval is None or self.interval[0] <= 1 <= self.interval[1]:
+            return False
+        return self.stage not in _SMALL or abs(self.new_s - self.old_s) >= LEAST_CHANGE_S
 
     def regressed(self, percent: float) -> bool:
         """Slower beyond the noise, and by more than so many percent."""
@@ -69,18 +76,18 @@ class Comparison:
 
     Attributes:
         changes: rows that both records have.
-        quality: one sentence for each row whose quality changed.
-        figures: one sentence for each single figure that changed: load time and memory, which have no interval.
+        quality: what changed in the quality of rows that both have.
+        figures: load time and memory, which have no interval.
         environment: one sentence for each difference of the machines, versions and settings.
-        missing: one sentence for each row that one record alone has.
+        missing: rows that one record alone has.
         too_few: a sentence where there are no intervals.
     """
 
     changes: tuple[Change, ...]
-    quality: tuple[str, ...]
-    figures: tuple[str, ...]
+    quality: tuple[Finding, ...]
+    figures: tuple[Figure, ...]
     environment: tuple[str, ...]
-    missing: tuple[str, ...]
+    missing: tuple[Finding, ...]
     too_few: str | None
 
 
@@ -97,12 +104,6 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Comparison:
             f"the records share no row: one has {_listed(before)}, the other {_listed(after)}: measure the same "
             "cases and workloads"
         )
-    missing = [
-        f"{case} ({task}) is in the old record alone" for case, task in before if (case, task) not in after
-    ]
-    missing += [
-        f"{case} ({task}) is in the new record alone" for case, task in after if (case, task) not in before
-    ]
     least = min(len(row["samples_s"]["total"]) for key in shared for row in (before[key], after[key]))
     too_few = (
         None
@@ -111,10 +112,10 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Comparison:
     )
     return Comparison(
         changes=tuple(change for key in shared for change in _changes(key, before[key], after[key])),
-        quality=tuple(said for key in shared for said in _quality(key, before[key], after[key])),
-        figures=tuple(_figures(old, new)),
-        environment=tuple(_environment(old["environment"], new["environment"])),
-        missing=tuple(missing),
+        quality=tuple(quality_changes(new, before, after)),
+        figures=tuple(figures(old, new)),
+        environment=(*_environment(old["environment"], new["environment"]), *_threads(old, new)),
+        missing=tuple(one_sided_rows(new, before, after)),
         too_few=too_few,
     )
 
@@ -143,47 +144,19 @@ def _medians(generator: np.random.Generator, values: Sequence[float]) -> NDArray
     return medians
 
 
-def _timed_rows(record: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
+def _timed_rows(record: Mapping[str, Any]) -> dict[Key, Mapping[str, Any]]:
     return {(row["case"], row["task"]): row for row in record["rows"] if row["samples_s"]}
 
 
-def _changes(key: tuple[str, str], old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _changes(key: Key, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for stage in STAGES:
         before, after = repetition_values(old, stage), repetition_values(new, stage)
-        if not before or not after:
+        # A stage that a peer does not take apart is 0, and has no ratio.
+        if not before or not after or min(*before, *after) <= 0:
             continue
         enough = min(len(before), len(after)) >= LEAST_REPETITIONS
         interval = ratio_interval(before, after) if enough else None
         yield Change(*key, stage, float(np.median(before)), float(np.median(after)), interval)
-
-
-def _quality(key: tuple[str, str], old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    name = f"{key[0]} ({key[1]})"
-    for reference in [one for one in old["parity"] if one in new["parity"]]:
-        before, after = old["parity"][reference], new["parity"][reference]
-        shares = [f"{one['agreeing']}/{one['tokens']}" for one in (before, after)]
-        if shares[0] != shares[1]:
-            yield f"{name}: tokens as {reference} {shares[0]} -> {shares[1]}"
-    if old.get("tokens") != new.get("tokens"):
-        yield f"{name}: other tokens than before"
-    errors = [row.get("word_errors") for row in (old, new)]
-    if None not in errors and errors[0] != errors[1]:
-        before, after = (f"{one['word_error_rate']:.2%}" for one in errors if one is not None)
-        yield f"{name}: word error rate {before} -> {after}"
-
-
-def _figures(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for case in [name for name in old["footprints"] if name in new["footprints"]]:
-        before, after = old["footprints"][case], new["footprints"][case]
-        yield f"{case}: load time {_change(before['load_s'], after['load_s'], 1, 's')}"
-        peaks = [(one["warm"] or one["host"])["VmHWM"] for one in (before, after)]
-        yield f"{case}: peak memory {_change(peaks[0], peaks[1], 2**20, 'MiB')}"
-        steady = [one["host"]["RssAnon"] for one in (before, after)]
-        yield f"{case}: steady anonymous memory {_change(steady[0], steady[1], 2**20, 'MiB')}"
-
-
-def _change(old: float, new: float, unit: float, name: str) -> str:
-    return f"{old / unit:,.4g} -> {new / unit:,.4g} {name} ({new / old - 1:+.1%})"
 
 
 def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -191,6 +164,13 @@ def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
     for name in dict.fromkeys((*before, *after)):
         if name != "date" and before.get(name) != after.get(name):
             yield f"{name}: {before.get(name)} -> {after.get(name)}"
+
+
+def _threads(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for case in [name for name in old["footprints"] if name in new["footprints"]]:
+        before, after = (one["footprints"][case]["threads"] for one in (old, new))
+        if before != after:
+            yield f"{case}: threads {before} -> {after}"
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -201,5 +181,5 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
-def _listed(rows: Mapping[tuple[str, str], Any]) -> str:
+def _listed(rows: Mapping[Key, Any]) -> str:
     return ", ".join(f"{case} ({task})" for case, task in rows) or "none"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from benchmarks.comparison import CONFIDENCE, RESAMPLES, Change, Comparison
+from benchmarks.comparison import CONFIDENCE, LEAST_CHANGE_S, RESAMPLES, Change, Comparison
+from benchmarks.comparison_figures import Figure
+from benchmarks.comparison_quality import Finding
 
 _MS: Final = 1e3
 _HEADS: Final = (
@@ -31,13 +33,19 @@ def comparison_text(found: Comparison, max_regression: float | None) -> str:
     lines += [_line(_cells(change, max_regression)) for change in found.changes]
     lines += ["", _summary(found, max_regression)]
     lines += [
-        f"Ratio of medians, new / old; interval: percentile bootstrap over repetitions, {RESAMPLES:,} resamples."
+        f"Ratio of medians, new / old; interval: percentile bootstrap over repetitions, {RESAMPLES:,} resamples. Of "
+        f"audio, search and detokenising less than {LEAST_CHANGE_S * _MS:g} ms is within noise."
     ]
+    judged = max_regression is not None
+    larger = [] if max_regression is None else larger_figures(found, max_regression)
     for title, sentences in (
-        ("Quality", found.quality),
-        ("Single figures, without interval and not judged", found.figures),
+        ("Quality", _marked(found.quality, judged=judged)),
+        (
+            "Single figures, without interval; load time is not judged",
+            [_mark(one.sentence, bad=one in larger) for one in found.figures],
+        ),
         ("Environment", found.environment),
-        ("Not compared", found.missing),
+        ("Not compared", _marked(found.missing, judged=judged)),
     ):
         lines += _section(title, sentences)
     return "\n".join(lines) + "\n"
@@ -46,6 +54,21 @@ def comparison_text(found: Comparison, max_regression: float | None) -> str:
 def regressions(found: Comparison, max_regression: float) -> list[Change]:
     """The stages that are slower by more than so many percent, beyond the noise."""
     return [change for change in found.changes if change.regressed(max_regression)]
+
+
+def larger_figures(found: Comparison, max_regression: float) -> list[Figure]:
+    """Memory that grew by more than so many percent, beyond the noise."""
+    return [figure for figure in found.figures if figure.regressed(max_regression)]
+
+
+def losses(found: Comparison) -> list[Finding]:
+    """Quality and rows that are gone: a loss at any percentage."""
+    return [finding for finding in (*found.quality, *found.missing) if finding.loss]
+
+
+def passes(found: Comparison, max_regression: float) -> bool:
+    """Whether nothing is slower or larger by more than so many percent, and nothing is lost."""
+    return not (regressions(found, max_regression) or larger_figures(found, max_regression) or losses(found))
 
 
 def _summary(found: Comparison, max_regression: float | None) -> str:
@@ -59,8 +82,23 @@ def _summary(found: Comparison, max_regression: float | None) -> str:
     )
     if max_regression is None:
         return said
-    bad = len(regressions(found, max_regression))
-    return f"{said} {bad or 'None'} {'is' if bad == 1 else 'are'} slower by more than {max_regression:g} %."
+    slower = len(regressions(found, max_regression))
+    larger, lost = len(larger_figures(found, max_regression)), len(losses(found))
+    said += f" {slower or 'None'} {_are(slower)} slower by more than {max_regression:g} %."
+    said += f" {larger} of memory {_are(larger)} larger by more than that." if larger else ""
+    return said + (f" {lost} of quality or of cases {_are(lost)} lost." if lost else "")
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _marked(findings: Sequence[Finding], *, judged: bool) -> list[str]:
+    return [_mark(one.sentence, bad=judged and one.loss) for one in findings]
+
+
+def _mark(sentence: str, *, bad: bool) -> str:
+    return f"REGRESSION: {sentence}" if bad else sentence
 
 
 def _cells(change: Change, max_regression: float | None) -> list[str]:

@@ -27,7 +27,8 @@ PACKAGES: Final = (
     "numpy",
     "polygraphy",
 )
-_ROOT: Final = Path(__file__).resolve().parents[1]
+_OWN_FILE: Final = Path(__file__).resolve()
+_ROOT: Final = _OWN_FILE.parents[1]
 _GOVERNOR: Final = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _GPU_STATE: Final = (
     "pstate",
@@ -99,7 +100,10 @@ def gpu_state(gpu: str) -> Mapping[str, str] | None:
 
 
 def commit() -> str | None:
-    """The commit of this source, "-dirty" behind it where files differ; None where it is no git checkout."""
+    """The commit of this source, "-dirty" behind it where files differ; None where no git checkout has it."""
+    # Installed into an environment within another project's checkout, git would tell that project's commit.
+    if _said("git", "-C", str(_ROOT), "ls-files", "--error-unmatch", "--", str(_OWN_FILE)) is None:
+        return None
     return _said("git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 

@@ -133,13 +133,20 @@ def reported(record: Mapping[str, Any], bundle: Bundle, directory: Path) -> str:
     """Add floor and ratios, write gpu.json, gpu.md and gpu.html; the summary.
 
     Raises:
-        BenchmarkError: the directory cannot be written to.
+        BenchmarkError: every timed case failed, or the directory cannot be written to.
     """
     from benchmarks.ratios import with_ratios  # noqa: PLC0415
-    from benchmarks.recorded_run import with_measured_floor, write_reports, written_files  # noqa: PLC0415
+    from benchmarks.recorded_run import (  # noqa: PLC0415
+        refuse_unmeasured,
+        with_measured_floor,
+        write_reports,
+        written_files,
+    )
     from benchmarks.report.markdown import summary_text  # noqa: PLC0415
 
-    base = BASE if BASE in record["footprints"] else next(iter(record["references"]), None)
+    refuse_unmeasured(record)
+    measured = [name for name in (BASE, *record["references"]) if name in record["footprints"]]
+    base = next(iter(measured), None)
     found = with_ratios(with_measured_floor({**record, "base": base}, bundle, "cuda", say=_say))
     return f"{summary_text(write_reports(found, directory, STEM))}\n{written_files(directory, STEM)}"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from benchmarks.bench_cases import answering_case
 from benchmarks.peer import Case
 
 EAGER: Final = {"fp32": "eager fp32", "fp16": "eager fp16"}
@@ -80,7 +81,7 @@ def choose_cases(
     references = tuple(EAGER.values())
     if eager is not None:
         # Something must be said of the answers: the bundle itself, where its export compared it with eager.
-        on_cpu = _on_cpu(bundle, precisions)
+        on_cpu = answering_case(bundle, precisions)
         cases, references = [*cases, on_cpu], (on_cpu.name,)
     left_out = {case.name: problem for case, problem in wanted if problem is not None}
     return Choice(tuple(cases), references, left_out)
@@ -95,9 +96,3 @@ def _lacks(precision: str, precisions: Sequence[str]) -> str | None:
 def _runtime(name: str, bundle: str, provider: str, precision: str, **further: str) -> Case:
     settings = {"bundle": bundle, "provider": provider, "precision": precision, **further}
     return Case(name, "runtime", settings, precision)
-
-
-def _on_cpu(bundle: str, precisions: Sequence[str]) -> Case:
-    precision = "fp32" if "fp32" in precisions else precisions[0]
-    settings = {"bundle": bundle, "provider": "cpu", "precision": precision}
-    return Case(f"onnxruntime cpu {precision}", "runtime", settings, precision, timed=False)

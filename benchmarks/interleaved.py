@@ -6,12 +6,13 @@ In turns, so that what changes with time (clocks, heat, other programs) meets al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from benchmarks.errors import PeerError
 from benchmarks.peer import Answer, Case, Peer, Run, StageTimes, Task
+from benchmarks.processor_time import Others
 
 _Item = TypeVar("_Item")
 
@@ -70,12 +71,14 @@ class Footprint:
             and nothing was computed yet that only answers need (the scores of all steps); None of a case without one.
         host: the same after its last decoding.
         device_bytes: of the GPU, after its warm-up; None where it was not measured.
+        threads: see ``Peer``.
     """
 
     load_s: float
     host: Mapping[str, int]
     device_bytes: int | None
     warm: Mapping[str, int] | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Measured:
     footprints: Mapping[str, Footprint]
     failures: Mapping[str, str]
     """Case -> what it said."""
+    others: Others | None = None
+    """What they took of the processors meanwhile; None where nobody knows."""
 
 
 @dataclass
@@ -99,6 +104,8 @@ class _Entry:
     warm: Mapping[str, int] | None
     utterances: int
     """That its process has decoded."""
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    """Task -> timed ones."""
     memory: dict[str, tuple[Mapping[str, int], int]] = field(default_factory=dict)
     """Task -> of the process when it was done with it, and utterances by then."""
 
@@ -132,40 +139,43 @@ def measure(
         What was measured. A case that fails is left out from there on, with what it said.
     """
     failures: dict[str, str] = {}
-    found: dict[tuple[str, str], list[Run]] = {}
     footprints: dict[str, Footprint] = {}
     with ExitStack() as stack:
         entries: dict[str, _Entry] = {}
         for case in cases:
             on_stage(f"open {case.name}")
-            try:
+            with _noted(failures, case.name):
                 entries[case.name] = _open(case, tasks, repetitions, start, device_used, stack)
-            except PeerError as error:
-                failures[case.name] = str(error)
+        timed = [entry for entry in entries.values() if entry.case.timed]
         for task in tasks:
             on_stage(f"measure {task.name}")
-            timed = [entry for entry in entries.values() if entry.case.timed]
-            for entry in turns(timed, repetitions.timed):
-                if entry.case.name in failures:
-                    continue
-                try:
-                    runs = found.setdefault((entry.case.name, task.name), [])
-                    runs.append(entry.peer.run(task))
-                    entry.utterances += len(task.audio)
-                    if len(runs) == repetitions.timed:
-                        entry.memory[task.name] = (entry.peer.memory(), entry.utterances)
-                except PeerError as error:
-                    failures[entry.case.name] = str(error)
-        for entry in entries.values():
-            if entry.case.name not in failures:
-                used = (entry.peer.memory(), entry.device_bytes, entry.warm)
-                footprints[entry.case.name] = Footprint(entry.peer.load_s, *used)
-    measurements = [
-        _measurement(entries[name], task, found.get((name, task.name), []))
-        for task in tasks
-        for name in footprints
-    ]
+            _take_turns(timed, task, repetitions.timed, failures)
+        for name in [name for name in entries if name not in failures]:
+            with _noted(failures, name):
+                footprints[name] = _footprint(entries[name])
+    measurements = [_measurement(entries[name], task) for task in tasks for name in footprints]
     return Measured(tuple(measurements), footprints, failures)
+
+
+@contextmanager
+def _noted(failures: dict[str, str], case: str) -> Iterator[None]:
+    """What a case says when it fails becomes the reason why it is left out."""
+    try:
+        yield
+    except PeerError as error:
+        failures[case] = str(error)
+
+
+def _take_turns(entries: Sequence[_Entry], task: Task, repetitions: int, failures: dict[str, str]) -> None:
+    for entry in turns(entries, repetitions):
+        if entry.case.name in failures:
+            continue
+        with _noted(failures, entry.case.name):
+            runs = entry.runs.setdefault(task.name, [])
+            runs.append(entry.peer.run(task))
+            entry.utterances += len(task.audio)
+            if len(runs) == repetitions:
+                entry.memory[task.name] = (entry.peer.memory(), entry.utterances)
 
 
 def _open(
@@ -191,8 +201,13 @@ def _open(
     return _Entry(case, peer, answers, used, warm, utterances)
 
 
-def _measurement(entry: _Entry, task: Task, runs: Sequence[Run]) -> Measurement:
-    answer = entry.answers[task.name]
+def _footprint(entry: _Entry) -> Footprint:
+    peer = entry.peer
+    return Footprint(peer.load_s, peer.memory(), entry.device_bytes, entry.warm, peer.threads)
+
+
+def _measurement(entry: _Entry, task: Task) -> Measurement:
+    answer, runs = entry.answers[task.name], entry.runs.get(task.name, [])
     steady = all(run.tokens == answer.tokens for run in runs)
     memory, utterances = entry.memory.get(task.name, (None, entry.utterances))
     times = tuple(run.times for run in runs)

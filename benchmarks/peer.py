@@ -72,6 +72,8 @@ class StageTimes:
         search_s: between the steps: choosing tokens, rules, book-keeping.
         detokenise_s: from tokens to text.
         total_s: of it all; the others add up to it.
+        first_step_tokens: of an utterance that the first step is done with: the one that it gives, and those before
+            it that were forced and fed with the prompt.
     """
 
     audio_s: float
@@ -81,6 +83,7 @@ class StageTimes:
     search_s: float
     detokenise_s: float
     total_s: float
+    first_step_tokens: int = 1
 
     def samples(self, stage: str) -> tuple[float, ...]:
         """Of one of STAGES."""
@@ -116,6 +119,10 @@ class Answer:
 
 class Peer(Protocol):
     """Something that decodes tasks; opened once, used many times."""
+
+    @property
+    def threads(self) -> int | None:
+        """Of the CPU that compute at once; None where it computes elsewhere, or nobody can tell."""
 
     def run(self, task: Task) -> Run:
         """Decode, and take the time of every stage."""

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.between_halves import between
+from benchmarks.ctranslate2_search import search_facts
 from benchmarks.errors import PeerError
 from benchmarks.peer import Answer, Offer, Run, StageTimes, Task
-from benchmarks.tasks import search_plan
 from s2t_runtime.audio import read_audio
 from s2t_runtime.bundle import Bundle, open_bundle
 from s2t_runtime.text import load_detokenizer
@@ -38,22 +38,6 @@ DECODER: Final = "decoder"
 BETWEEN: Final = "between.npz"
 _EXTRA: Final = 'pip install "export-s2t[bench]"'
 _LEAST_TOKENS: Final = 3
-_KNOWN: Final = frozenset(
-    {
-        "num_beams",
-        "max_length",
-        "max_new_tokens",
-        "early_stopping",
-        "length_penalty",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
-        "eos_token_id",
-        "bos_token_id",
-        "pad_token_id",
-        "decoder_start_token_id",
-    }
-)
-"""Generation options that its search has as well."""
 _HALVES: Final = (
     "halves: Wav2Vec2 encoder, then the decoder in Whisper's search; {between}a step is an utterance's mean with the "
     "search in it"
@@ -81,7 +65,7 @@ class HalvesPeer:
         """
         import ctranslate2  # noqa: PLC0415 - a peer's file is read to know its offers
 
-        count = threads or len(os.sched_getaffinity(0))
+        count = self._threads = threads or len(os.sched_getaffinity(0))
         self._view: Any = ctranslate2.StorageView.from_array
         self._encoder = ctranslate2.models.Wav2Vec2(str(directory / ENCODER), intra_threads=count)
         self._decoder = ctranslate2.models.Whisper(str(directory / DECODER), intra_threads=count)
@@ -90,6 +74,11 @@ class HalvesPeer:
         self._rate = bundle.manifest.audio.sampling_rate
         self._detokenize = load_detokenizer(bundle)
         self._facts = facts
+
+    @property
+    def threads(self) -> int | None:
+        """See ``Peer``."""
+        return self._threads
 
     def run(self, task: Task) -> Run:
         """See ``Peer``."""
@@ -113,6 +102,7 @@ class HalvesPeer:
             search_s=0.0,
             detokenise_s=ended_s - searched_s,
             total_s=ended_s - began_s,
+            first_step_tokens=len(self._facts["prompt"]),
         )
         return Run(times, tokens if self._comparable(task) else ())
 
@@ -221,6 +211,26 @@ def prepare(
         PeerError: CTranslate2 is not installed, cannot compute the model, or not here.
         S2TError: the bundle or the checkpoint cannot be read.
     """
+    _refuse(device, tasks)
+    from benchmarks.ctranslate2_halves import convert_halves  # noqa: PLC0415 - imports torch
+    from exporter.console import quiet_libraries  # noqa: PLC0415
+    from exporter.load_source import load_source  # noqa: PLC0415
+    from exporter.recorded_source import source_of  # noqa: PLC0415
+
+    quiet_libraries(quiet=True)
+    opened = open_bundle(bundle)
+    facts = search_facts(opened, tasks[0])
+    checkpoint = load_source(source_of(opened.manifest, tuple(against)))
+    normalise = bool(getattr(checkpoint.extractor, "do_normalize", False))
+    convert_halves(
+        checkpoint, Path(directory), prompt=facts["prompt"], end=facts["end"], quantization=quantization
+    )
+    facts["normalise"] = normalise
+    return {"bundle": bundle, "directory": directory, "facts": facts, "threads": threads}
+
+
+def _refuse(device: str, tasks: Sequence[Task]) -> None:
+    """What cannot be measured, before anything takes long."""
     if importlib.util.find_spec("ctranslate2") is None:
         raise PeerError(f"ctranslate2 is not installed: {_EXTRA}")
     if device != "cpu":
@@ -229,21 +239,6 @@ def prepare(
         raise PeerError(
             f"a step of CTranslate2 is the difference of two decodings: give --tokens {_LEAST_TOKENS} or more"
         )
-    from benchmarks.ctranslate2_halves import convert_halves  # noqa: PLC0415 - imports torch
-    from exporter.console import quiet_libraries  # noqa: PLC0415
-    from exporter.load_source import load_source  # noqa: PLC0415
-    from exporter.recorded_source import source_of  # noqa: PLC0415
-
-    quiet_libraries(quiet=True)
-    opened = open_bundle(bundle)
-    facts = _search_facts(opened, tasks[0])
-    checkpoint = load_source(source_of(opened.manifest, tuple(against)))
-    normalise = bool(getattr(checkpoint.extractor, "do_normalize", False))
-    convert_halves(
-        checkpoint, Path(directory), prompt=facts["prompt"], end=facts["end"], quantization=quantization
-    )
-    facts["normalise"] = normalise
-    return {"bundle": bundle, "directory": directory, "facts": facts, "threads": threads}
 
 
 def open_peer(
@@ -261,35 +256,6 @@ def open_peer(
         S2TError: the bundle cannot be read.
     """
     return HalvesPeer(open_bundle(bundle), Path(directory), facts, threads)
-
-
-def _search_facts(bundle: Bundle, task: Task) -> dict[str, Any]:
-    """What the search needs to know, and what keeps its tokens from being compared."""
-    plan = search_plan(bundle, task)
-    first = plan.forced_bos_token_id
-    start = plan.prompt[0]
-    remarks = []
-    if len(plan.prompt) > 1 or first is None:
-        remarks.append("halves only, no text: Whisper's search wants a prompt of two tokens")
-    if len(plan.eos_token_ids) != 1:
-        remarks.append(f"halves only, no text: it has one end token, the model {len(plan.eos_token_ids)}")
-    if bundle.output_ids() is not None:
-        remarks.append("halves only, no text: it has every token, the bundle some")
-    comparable = not remarks
-    untrained = bundle.manifest.provenance.get("untrained")
-    unknown = sorted(set(bundle.manifest.generation) - _KNOWN)
-    if unknown:
-        remarks.append(f"without {', '.join(unknown)}, so tokens may differ")
-    return {
-        "prompt": [start, start if first is None else first],
-        "end": plan.eos_token_ids[0] if plan.eos_token_ids else 0,
-        "forced_end": plan.forced_eos_token_ids[0] if plan.forced_eos_token_ids else None,
-        "length_penalty": plan.length_penalty,
-        "vocabulary": bundle.manifest.decoder.vocab_size,
-        "comparable": comparable,
-        "untrained": isinstance(untrained, list | tuple) and "*" in untrained,
-        "remarks": remarks,
-    }
 
 
 def _scored(found: Any) -> int:

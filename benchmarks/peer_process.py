@@ -38,7 +38,9 @@ class PeerProcess:
         self._process.start()
         end.close()
         try:
-            self.load_s: float = self._answer()
+            self.load_s: float
+            self.threads: int | None
+            self.load_s, self.threads = self._answer()
         except PeerError:
             self.close()
             raise
@@ -160,7 +162,7 @@ def _serve(pipe: Connection, case: Case) -> None:
     except Exception as error:  # noqa: BLE001 - of any library; the case is reported with it
         pipe.send((False, _sentence(error)))
         return
-    pipe.send((True, time.perf_counter() - began_s))
+    pipe.send((True, (time.perf_counter() - began_s, peer.threads)))
     tasks = {"run": peer.run, "answer": peer.answer}
     while True:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import time
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Final, cast
 
 from benchmarks.peer import Answer, Run, Task, best_of
 from benchmarks.timed_session import TimedSession
@@ -14,19 +16,29 @@ from s2t_runtime.open_session import ENGINES, open_session
 from s2t_runtime.results import Result
 from s2t_runtime.session import Session
 
+_BACKEND: Final = "s2t_runtime.session_onnxruntime"
+_TASKS: Final = Path("/proc/self/task")
+_GRAPHS: Final = 2
+"""Encoder and decoder, each with a pool of its own."""
+
 
 class RuntimePeer:
     """Decodes as ``SpeechToText.generate`` does, because it is what it calls."""
 
-    def __init__(self, model: SpeechToText, session: TimedSession[Any]) -> None:
-        """Take a model and the session that is in it."""
-        self._model, self._session = model, session
+    def __init__(self, model: SpeechToText, session: TimedSession[Any], threads: int | None) -> None:
+        """Take a model, the session that is in it, and the threads that this one computes with."""
+        self._model, self._session, self._threads = model, session, threads
+
+    @property
+    def threads(self) -> int | None:
+        """See ``Peer``."""
+        return self._threads
 
     def run(self, task: Task) -> Run:
         """See ``Peer``."""
         began_s = time.perf_counter()
         results = self._generate(task)
-        times = self._session.times(began_s, time.perf_counter())
+        times = self._session.times(began_s, time.perf_counter(), prompt=task.prompt)
         return Run(times, tuple(result.tokens for result in results))
 
     def answer(self, task: Task) -> Answer:
@@ -67,8 +79,29 @@ def open_peer(
     if provider == ENGINES:
         from s2t_runtime.session_tensorrt import open_engines  # noqa: PLC0415 - each side alone
 
-        session = open_engines(opened, precision, verify="fast", flavour=flavour)
+        session, used = open_engines(opened, precision, verify="fast", flavour=flavour), None
     else:
+        importlib.import_module(_BACKEND)  # its own threads do not count
+        before = _threads_here()
         session = open_session(opened, precision, provider=provider, threads=threads, verify="fast")
+        used = _pool_threads(before, _threads_here()) if provider == "cpu" else None
     timed = TimedSession(session)
-    return RuntimePeer(SpeechToText(opened, timed), timed)
+    return RuntimePeer(SpeechToText(opened, timed), timed, used)
+
+
+def _pool_threads(before: int | None, after: int | None) -> int | None:
+    """Threads of each graph's pool: ONNX Runtime, which chooses their number where it is given none, does not tell it.
+
+    Args:
+        before: threads of this process before the graphs were loaded.
+        after: the same when they were: a pool has one less of its own, because the caller computes too.
+    """
+    return None if before is None or after is None else (after - before) // _GRAPHS + 1
+
+
+def _threads_here() -> int | None:
+    """Of this process; None where the system does not list them."""
+    try:
+        return sum(1 for _ in _TASKS.iterdir())
+    except OSError:
+        return None

@@ -43,9 +43,7 @@ def open_peer(
         PeerError: this PyTorch cannot use the device.
         S2TError: the bundle or the checkpoint cannot be read.
     """
-    import torch  # noqa: PLC0415 - a peer's file is read to know its offers
-
-    from benchmarks.torch_generation import TorchPeer  # noqa: PLC0415
+    from benchmarks.torch_generation import TorchPeer  # noqa: PLC0415 - a peer's file is read to know its offers
     from exporter.console import quiet_libraries  # noqa: PLC0415
     from exporter.load_source import load_source  # noqa: PLC0415
     from exporter.recorded_source import source_of  # noqa: PLC0415
@@ -55,13 +53,19 @@ def open_peer(
     if problem is not None:
         raise PeerError(problem)
     quiet_libraries(quiet=True)
+    _set_up(threads)
+    opened = open_bundle(bundle)
+    checkpoint = load_source(source_of(opened.manifest, tuple(against)))
+    return TorchPeer(checkpoint, device=device, precision=precision, mode=mode, kept=opened.output_ids())
+
+
+def _set_up(threads: int | None) -> None:
+    import torch  # noqa: PLC0415
+
     if threads is not None:
         torch.set_num_threads(threads)
     # float32 means float32: TF32 products have 10 bits, and eager is what the others are measured against.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    opened = open_bundle(bundle)
-    checkpoint = load_source(source_of(opened.manifest, tuple(against)))
-    return TorchPeer(checkpoint, device=device, precision=precision, mode=mode, kept=opened.output_ids())
 
 
 def torch_problem() -> str | None:

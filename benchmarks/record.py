@@ -15,7 +15,7 @@ from benchmarks.interleaved import Measured, Repetitions
 from benchmarks.peer import Case, Task
 from benchmarks.record_rows import rows_of, workloads_of
 
-RECORD_VERSION: Final = 1
+RECORD_VERSION: Final = 2
 
 
 def record_of(
@@ -41,17 +41,13 @@ def record_of(
         environment: of ``describe_environment``.
         load: before it began.
     """
-    rows = rows_of(measured.measurements, tasks, references)
-    spreads = {
-        f"{row['case']} ({row['task']}, {stage})": row["repetition_spread"][stage]
-        for row in rows
-        for stage in row["repetition_spread"]
-    }
+    rows, others = rows_of(measured.measurements, tasks, references), measured.others
     return {
         "record_version": RECORD_VERSION,
         "environment": dict(environment),
         "load_before": asdict(load),
-        "notes": [*busy_notes(load, spreads), *_unsteady(measured)],
+        "others_during": None if others is None else asdict(others),
+        "notes": [*busy_notes(load, _spreads(rows), others), *_unsteady(measured)],
         "repetitions": asdict(repetitions),
         "references": list(references),
         "cases": [asdict(case) for case in cases],
@@ -95,6 +91,14 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _spreads(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {
+        f"{row['case']} ({row['task']}, {stage})": spread
+        for row in rows
+        for stage, spread in row["repetition_spread"].items()
+    }
 
 
 def _unsteady(measured: Measured) -> list[str]:

@@ -118,6 +118,7 @@ def _row(name: str, pairs: Sequence[_Pair], parity: Mapping[str, Any]) -> dict[s
         "scores": [score for one, _ in pairs for score in one.answer.scores],
         "parity": dict(parity),
         "samples_s": samples if repetitions else {},
+        "first_step_tokens": repetitions[0][0].first_step_tokens if repetitions else None,
         "summary": {stage: asdict(summarise(values)) for stage, values in pooled.items() if values},
         "repetition_spread": {
             stage: summarise([sum(run) for run in samples[stage]]).spread for stage in _WATCHED if repetitions
@@ -134,10 +135,14 @@ def _has_text(one: Measurement | None) -> bool:
 
 
 def _generated(one: Measurement, task: Task) -> int:
-    """Tokens of all its utterances; of one without text, as many as it took steps for."""
+    """Tokens of all its utterances; of a recording without text, as many as it took steps for."""
     if one.answer.tokens:
         return sum(map(task.generated, one.answer.tokens))
-    return len(task.audio) * (1 + max((len(times.steps_s) for times in one.times), default=0))
+    if task.exact:
+        return len(task.audio) * task.tokens
+    return len(task.audio) * max(
+        (times.first_step_tokens + len(times.steps_s) for times in one.times), default=1
+    )
 
 
 def _flat(stage: str, times: Sequence[StageTimes]) -> list[float]:

@@ -17,6 +17,7 @@ from benchmarks.gpu_device import GpuDevice
 from benchmarks.interleaved import Repetitions, measure
 from benchmarks.peer import Case, Task
 from benchmarks.peer_process import PeerProcess, has_preparation, prepared
+from benchmarks.processor_time import others_between, processor_time
 from benchmarks.read_record import read_record
 from benchmarks.record import record_of, with_floor, write_record
 from benchmarks.report.markdown import markdown
@@ -49,9 +50,11 @@ def recorded(
     """
     with tempfile.TemporaryDirectory() as directory:
         ready, failures = _prepared(choice.cases, tasks, Path(directory), say)
+        before = processor_time()
         measured = measure(
             ready, tasks, repetitions, start=PeerProcess, device_used=device_used, on_stage=say
         )
+        measured = replace(measured, others=others_between(before, processor_time()))
     return record_of(
         measured,
         choice.cases,
@@ -62,6 +65,17 @@ def recorded(
         environment=environment,
         load=load,
     )
+
+
+def refuse_unmeasured(record: Mapping[str, Any]) -> None:
+    """See that there is something to report.
+
+    Raises:
+        BenchmarkError: no case was timed.
+    """
+    if not any(row["samples_s"] for row in record["rows"]):
+        said = "; ".join(f"{name}: {reason}" for name, reason in record["left_out"].items())
+        raise BenchmarkError(f"no case could be measured ({said}): doctor-s2t says what this machine can run")
 
 
 def with_device_memory(choice: Choice, gpu: GpuDevice) -> tuple[Choice, Callable[[], int] | None]:

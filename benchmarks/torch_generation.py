@@ -80,6 +80,11 @@ class TorchPeer:
         model.forward = self._timed(model.forward, self._steps_s)
         self._model = model
 
+    @property
+    def threads(self) -> int | None:
+        """See ``Peer``."""
+        return torch.get_num_threads() if self._device == "cpu" else None
+
     def run(self, task: Task) -> Run:
         """See ``Peer``."""
         self._encoder_s.clear()
@@ -143,6 +148,7 @@ def _keep(projection: nn.Module, kept: NDArray[np.int64]) -> str:
     """Mask a projection's logits to some tokens; what to say of it."""
     weight = next(projection.parameters())
     mask = torch.full((weight.shape[0],), -torch.inf, dtype=weight.dtype, device=weight.device)
-    mask[torch.from_numpy(kept).to(weight.device)] = 0
+    # A copy: a bundle's ids are read-only, of which torch warns.
+    mask[torch.from_numpy(kept.copy()).to(weight.device)] = 0
     projection.register_forward_hook(lambda _module, _inputs, logits: logits + mask)
     return f"computes all {weight.shape[0]:,} logits and masks those that the bundle lacks, which has {len(kept):,}"

@@ -29,7 +29,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     view = View(record)
     parts = ["# Latency", "", _text(headline(view)), "", *_notes(record), *_summaries(view)]
     parts += _ratios(view, view.headline_first, "###")
-    parts += ["", "## Load time and memory", "", *_table(footprint_table(view))]
+    parts += ["", "## Threads, load time and memory", "", *_table(footprint_table(view))]
     parts += ["", "## How to read it", "", *(f"- {_text(one)}" for one in READING)]
     parts += ["", "## Every stage, ms", ""]
     for workload in view.workloads:

@@ -130,7 +130,7 @@ def _speed(view: View) -> list[Element]:
         folded = [part for pair in tables[_SHOWN:] for part in pair]
         parts.append(tag("details", tag("summary", _more(len(tables))), *folded))
     parts += _ratios(view)
-    parts += [tag("h2", "Load time and memory"), _table(footprint_table(view))]
+    parts += [tag("h2", "Threads, load time and memory"), _table(footprint_table(view))]
     return parts
 
 
@@ -162,7 +162,8 @@ def _plots(view: View) -> list[Element]:
     parts += _section(
         view,
         "Step time against tokens generated",
-        "Medians over repetitions, in a band that holds their middle half; without the first step, the prompt's.",
+        "Medians over repetitions, in a band that holds their middle half; without the first step, the prompt's. A "
+        "case that feeds a forced first token with the prompt begins one token later.",
         step_plot,
     )
     parts += _section(

@@ -80,8 +80,9 @@ def step_plot(view: View, workload: Mapping[str, Any], key: str) -> Element | No
     shown = [value for line in lines for point in line.points for value in (point.low, point.high)]
     shown += [value * unit.per_second for value in levels_s.values()]
     y = fitting_axis(shown)
+    first = min(int(line.points[0].x) for line in lines)
     axes = Axes(
-        _whole_axis(2, workload["tokens"]),
+        _whole_axis(first, workload["tokens"]),
         "token of the utterance",
         y,
         f"time of a step, {unit.name}{_scale(y)}",
@@ -145,9 +146,13 @@ def _label(row: Row) -> Label:
 
 
 def _step_line(row: Row, times: Any) -> Line:
+    """From the token that the second step gives: a first one that is fed a forced token gives the token behind it."""
+    second = row.data["first_step_tokens"] + 1
     points = [
-        Point(number + 2, float(median), float(low), float(high))
-        for number, (low, median, high) in enumerate(np.percentile(times, (25, 50, 75), axis=0).T)
+        Point(number, float(median), float(low), float(high))
+        for number, (low, median, high) in enumerate(
+            np.percentile(times, (25, 50, 75), axis=0).T, start=second
+        )
     ]
     return Line(row.case, row.colour, tuple(points), marked=len(points) < 3)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.peer import STAGES
-from benchmarks.report.figures import digits, mebibytes, milliseconds, percent
+from benchmarks.report.figures import NONE, digits, mebibytes, milliseconds, percent
 from benchmarks.report.view import Row, View
 
 STATISTICS: Final = ("min", "mean", "median", "p90", "p95", "p99")
@@ -32,7 +32,9 @@ def summary_table(view: View, workload: Mapping[str, Any]) -> Table:
     """Speed and quality of every case, a row each."""
     rows = view.rows(workload)
     spoken = any(row.word_errors is not None for row in rows)
-    heads = ["case", "utterance ms", f"× {view.base}"]
+    # Where the reference only answered there is no time of it.
+    relative = view.base in view.cases
+    heads = ["case", "utterance ms", *([f"× {view.base}"] if relative else [])]
     for name in view.references:
         several = len(view.references) > 1
         heads += [f"tokens as {name}" if several else "tokens agree", "score difference"]
@@ -46,7 +48,7 @@ def summary_table(view: View, workload: Mapping[str, Any]) -> Table:
         "first step ms",
     ]
     heads += ["step ms", "step / floor", "anonymous MiB"]
-    cells = tuple(_summary(row, view.references, spoken=spoken) for row in rows)
+    cells = tuple(_summary(row, view.references, spoken=spoken, relative=relative) for row in rows)
     return Table(tuple(heads), cells, _colours(rows))
 
 
@@ -60,8 +62,8 @@ def remarks(view: View, workload: Mapping[str, Any]) -> list[str]:
 
 
 def footprint_table(view: View) -> Table:
-    """Loading and memory of every case; of a device, where one was looked at."""
-    heads = ["case", "load s", "peak MiB", "steady anonymous MiB", "steady resident MiB"]
+    """Threads, loading and memory of every case; of a device, where one was looked at."""
+    heads = ["case", "threads", "load s", "peak MiB", "steady anonymous MiB", "steady resident MiB"]
     devices = any(view.record["footprints"][name]["device_bytes"] is not None for name in view.cases)
     rows = []
     for name in view.cases:
@@ -69,7 +71,8 @@ def footprint_table(view: View) -> Table:
         peak = (found.get("warm") or found["host"])["VmHWM"]
         sizes = [peak, found["host"]["RssAnon"], found["host"]["VmRSS"]]
         sizes += [found["device_bytes"]] if devices else []
-        rows.append((name, digits(found["load_s"]), *map(mebibytes, sizes)))
+        threads = NONE if found["threads"] is None else str(found["threads"])
+        rows.append((name, threads, digits(found["load_s"]), *map(mebibytes, sizes)))
     heads += ["device MiB"] if devices else []
     return Table(tuple(heads), tuple(rows), tuple(map(view.colour, view.cases)))
 
@@ -108,10 +111,10 @@ def environment_table(view: View) -> Table:
     return Table(("what", "value"), tuple(_environment(view)))
 
 
-def _summary(row: Row, references: Sequence[str], *, spoken: bool) -> tuple[str, ...]:
+def _summary(row: Row, references: Sequence[str], *, spoken: bool, relative: bool) -> tuple[str, ...]:
     step, factor = row.figure("step"), row.data["real_time_factor"]["median"]
     over_floor = None if step is None or row.floor_s is None else step / row.floor_s
-    cells = [row.case, milliseconds(row.total_s), digits(row.speed_up)]
+    cells = [row.case, milliseconds(row.total_s), *([digits(row.speed_up)] if relative else [])]
     cells += [cell for name in references for cell in row.parity_with(name)]
     if spoken:
         character = None if row.word_errors is None else row.word_errors["character_error_rate"]
@@ -140,11 +143,12 @@ def _environment(view: View) -> Iterator[tuple[str, str]]:
     cpu = machine["cpu"]
     yield "processor", f"{cpu['model']}, {cpu['usable_cores']} cores usable"
     yield "frequency governor", machine["frequency_governor"] or "unknown"
-    load = record["load_before"]["average"]
-    yield "load average before", "unknown" if load is None else f"{load:.2f}"
+    yield from _quiet(record)
     for gpu in machine["gpus"]:
         yield "GPU", f"{gpu['name']}, driver {gpu['driver']}; {_pairs(machine['gpu_state'])}"
-    yield "threads", _pairs(environment["threads"])
+    asked = {name: value for name, value in environment["threads"].items() if name != "asked"}
+    yield "threads asked for", str(environment["threads"]["asked"] or "none: each case's own")
+    yield "variables for threads", _pairs(asked)
     yield "versions", _pairs({**environment["versions"], **environment["tensorrt"]})
     counts = record["repetitions"]
     yield "repetitions", f"{counts['timed']} timed after {counts['warmups']} for warm-up, cases in turns"
@@ -156,6 +160,19 @@ def _environment(view: View) -> Iterator[tuple[str, str]]:
         )
         rate = floor["bandwidth"]["bytes_per_s"] / 1e9
         yield "floor of a step", f"{sizes}, at {digits(rate)} GB/s ({floor['bandwidth']['how']})"
+
+
+def _quiet(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Whether the machine was."""
+    load = record["load_before"]["average"]
+    yield "load average before", "unknown" if load is None else f"{load:.2f}"
+    others = record["others_during"]
+    yield (
+        "processors during it",
+        "unknown"
+        if others is None
+        else f"{percent(others['programs'])} other programs, {percent(others['stolen'])} other machines",
+    )
 
 
 def _pairs(values: Mapping[str, Any] | None) -> str:

@@ -32,6 +32,7 @@ class FakePeer:
     score: float = -0.5
     fails_in: str = ""
     load_s: float = 1.5
+    threads: int | None = 3
 
     def run(self, task: Task) -> Run:
         self.log.events.append(("run", self.case.name, task.name))

@@ -6,18 +6,16 @@ import dataclasses
 import importlib.util
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from latency_records import DrawnPeer
+from latency_records import SMALL, DrawnPeer
 
 from benchmarks import bandwidth_floor, bench, recorded_run
 from benchmarks.bandwidth_floor import Bandwidth
 from benchmarks.bench import measure_bundle
-from benchmarks.bench_cases import basis_sentence, choose_cases, offered_peers, reference_order
 from benchmarks.bench_request import BenchRequest
 from benchmarks.errors import BenchmarkError, PeerError
 from benchmarks.peer import Answer, Case, Task
@@ -99,7 +97,7 @@ def test_a_bundle_is_measured(digits_bundle: Path, tmp_path: Path, model: Speech
     assert table
     assert table[0] in (out / "latency.md").read_text(encoding="utf-8")
     assert (out / "latency.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert "the bundle itself, not with the checkpoint: --against CHECKPOINT compares with eager" in said
+    assert "the bundle itself, not with the checkpoint in PyTorch: --against CHECKPOINT compares with" in said
 
 
 def test_peers_go_first_and_are_what_answers_are_compared_with(
@@ -134,8 +132,8 @@ def test_where_eager_fails_the_record_says_what_stands_for_it(
     assert record["base"] == OWN
     assert record["left_out"] == {"eager fp32": "no memory"}
     wanted = (
-        f"tokens and scores are compared with {OWN}, the bundle itself, not with the checkpoint: eager fp32 could "
-        "not be measured"
+        f"tokens and scores are compared with {OWN}, the bundle itself, not with the checkpoint in PyTorch: eager "
+        "fp32 could not be measured"
     )
     assert record["parity_basis"] == wanted
     assert "- eager fp32: no memory\n" in said
@@ -222,23 +220,30 @@ def test_a_gpu_is_looked_at_where_it_is_asked_for(
     assert {one["device_bytes"] for one in record["footprints"].values()} == {None}
 
 
-def test_the_best_reference_comes_first() -> None:
-    own: Callable[..., tuple[Case, ...]] = choose_cases
-    cases = own(
-        "b", ("cuda", "cpu"), ("fp16", "fp32"), peers=tuple(reversed(offered_peers())), against=("c",)
-    )
-    assert reference_order(cases) == [
-        "eager fp32",
-        "torch.compile fp32",
-        "onnxruntime cpu fp32",
-        "onnxruntime cuda fp32",
-        "onnxruntime cpu fp16",
-        "onnxruntime cuda fp16",
-        "CTranslate2 fp32",
-        "CTranslate2 int8",
-    ]
-    eager = next(case for case in cases if case.name == "eager fp32")
-    assert "eager fp32, which runs" in basis_sentence(eager, cases)
+def test_a_reference_that_only_answers_gives_every_row_its_quality(
+    digits_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = started(monkeypatch)
+    monkeypatch.setattr(bench, "choose_cases", lambda *_, **__: (SMALL,))
+    said, record = measured(small_request(digits_bundle, tmp_path))
+    assert [(case.name, case.timed) for case in opened] == [(SMALL.name, True), (OWN, False)]
+    assert record["base"] == OWN
+    (row,) = [row for row in record["rows"] if row["samples_s"]]
+    assert (row["case"], row["parity"][OWN]["agreeing"]) == (SMALL.name, 3)
+    table = [line for line in said.splitlines() if line.startswith("| case | utterance ms | tokens agree |")]
+    assert table  # and no column of times as fast as what was not timed
+    assert f"| {OWN} |" not in said
+    assert re.search(rf"^\| {SMALL.name} \| [\d.,]+ \| 3/4 \|", said, re.MULTILINE)
+
+
+def test_a_reference_that_only_answers_is_nothing_to_report(
+    digits_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(monkeypatch, fails=(SMALL.name,))
+    monkeypatch.setattr(bench, "choose_cases", lambda *_, **__: (SMALL,))
+    message = rf"^no case could be measured \({SMALL.name}: no memory\): doctor-s2t says"
+    with pytest.raises(BenchmarkError, match=message):
+        measure_bundle(small_request(digits_bundle, tmp_path))
 
 
 def test_a_case_that_answers_otherwise_is_seen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.busy import Load, busy_notes, current_load
+from benchmarks.processor_time import Others
 
 
 def test_this_machine() -> None:
@@ -22,6 +23,15 @@ def test_load_before_the_measurement() -> None:
         "is idle"
     ]
     assert busy_notes(Load(1.25, 16), {}) == []
+
+
+def test_others_during_the_measurement() -> None:
+    assert busy_notes(Load(0.0, 2), {}, Others(0.06, 0.06)) == [
+        "during the measurement other programs took 6% of the processors' time and other machines on the same host 6%: "
+        "measure again when it is idle"
+    ]
+    assert busy_notes(Load(0.0, 2), {}, Others(0.09, 0.01)) == []
+    assert busy_notes(Load(0.0, 2), {}, None) == []
 
 
 def test_wide_spreads_are_named() -> None:

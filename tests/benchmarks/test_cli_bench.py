@@ -145,6 +145,24 @@ def test_a_comparison_ends_with_1_past_the_limit(old: str, tmp_path: Path) -> No
     assert "| slower |" in told.stdout
 
 
+def test_a_comparison_ends_with_1_where_a_case_or_quality_is_lost(old: str, tmp_path: Path) -> None:
+    fewer = latency_record(seed=1, tasks=TASKS[:1])
+    worse = latency_record(seed=1, tasks=TASKS[:1])
+    fewer["rows"] = [row for row in fewer["rows"] if row["case"] != PLAIN.name]
+    fewer["left_out"] = {PLAIN.name: "out of memory"}
+    next(row for row in worse["rows"] if row["case"] == PLAIN.name)["parity"]["eager fp32"]["agreeing"] = 0
+    for name, record, said in (
+        ("fewer.json", fewer, "though the new run was asked for it: out of memory\n"),
+        ("worse.json", worse, "tokens as eager fp32 12/12 -> 0/12\n"),
+    ):
+        new = written(tmp_path / name, record)
+        judged = CliRunner().invoke(main, ["--compare", old, new, "--max-regression", "1000"])
+        assert (judged.exit_code, said in judged.stdout) == (1, True)
+        assert "- REGRESSION: " in judged.stdout
+        told = CliRunner().invoke(main, ["--compare", old, new])
+        assert (told.exit_code, said in told.stdout, "REGRESSION" in told.stdout) == (0, True, False)
+
+
 def test_the_same_again_passes(old: str, tmp_path: Path) -> None:
     new = written(tmp_path / "new.json", latency_record(seed=3, tasks=TASKS[:1]))
     result = CliRunner().invoke(main, ["--compare", old, new, "--max-regression", "5"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,34 @@ def test_the_gpus_state(monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
     said(monkeypatch, "something else\n")
     assert gpu_state("0000:3B:00.0") is None
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_commit_is_that_of_a_checkout_that_has_this_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / ".venv" / "lib" / "benchmarks" / "environment.py"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("", encoding="ascii")
+    (tmp_path / "theirs.py").write_text("", encoding="ascii")
+    monkeypatch.setattr(environment, "_OWN_FILE", installed)
+    monkeypatch.setattr(environment, "_ROOT", installed.parents[1])
+    assert environment.commit() is None  # no checkout at all
+
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        command = ("git", "-C", str(tmp_path), *who, *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("add", "theirs.py")
+    git("commit", "--quiet", "-m", "theirs")
+    assert environment.commit() is None  # another project's checkout, around the environment
+    git("add", "--force", str(installed))
+    git("commit", "--quiet", "-m", "ours")
+    assert environment.commit() == git("rev-parse", "HEAD")
+    installed.write_text("# changed\n", encoding="ascii")
+    assert environment.commit() == f"{git('rev-parse', 'HEAD')}-dirty"
 
 
 def test_no_git_and_no_nvidia_smi(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from latency_records import EAGER, TASKS, latency_record
 
 from benchmarks import bandwidth_floor, gpu, gpu_problems
 from benchmarks.bandwidth_floor import Bandwidth
+from benchmarks.errors import BenchmarkError
 from benchmarks.gpu import GpuRequest, main, reported
 from benchmarks.peer import Case
 from s2t_runtime.bundle import open_bundle
@@ -64,6 +66,30 @@ def test_without_eager_on_the_gpu_speed_is_relative_to_the_reference(
     record["rows"] = [row for row in record["rows"] if row["case"] != "eager fp16"]
     reported(record, open_bundle(digits_bundle), tmp_path)
     assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["base"] == EAGER.name
+
+
+def test_speed_is_relative_to_what_was_measured(
+    record: dict[str, Any], digits_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bandwidth_floor, "measured_bandwidth", lambda *_: Bandwidth(1e10, "for the test"))
+    for name in record["references"]:
+        del record["footprints"][name]
+    record["rows"] = [row for row in record["rows"] if row["case"] not in record["references"]]
+    reported(record, open_bundle(digits_bundle), tmp_path)
+    assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["base"] is None
+
+
+def test_nothing_that_can_be_measured(record: dict[str, Any], digits_bundle: Path, tmp_path: Path) -> None:
+    record["left_out"] = {"eager fp16": "out of memory", "tensorrt fp16": "there is no TensorRT"}
+    # The reference on the CPU only answers.
+    record["rows"] = [{**row, "samples_s": {}} for row in record["rows"] if row["case"] == EAGER.name]
+    message = (
+        "no case could be measured (eager fp16: out of memory; tensorrt fp16: there is no TensorRT): doctor-s2t says "
+        "what this machine can run"
+    )
+    with pytest.raises(BenchmarkError, match=f"^{re.escape(message)}$"):
+        reported(record, open_bundle(digits_bundle), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_gpu_it_refuses_in_one_line(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def test_memory_of_the_device_is_taken_after_the_warm_up_and_before_the_answers(
     assert [one.device_bytes for one in found.footprints.values()] == [140, 140]
     assert found.footprints["A"].host == {"RssAnon": 1, "VmRSS": 2, "VmHWM": 3}
     assert found.footprints["A"].load_s == 1.5
+    assert found.footprints["A"].threads == 3
 
 
 def test_memory_of_the_process_is_taken_when_it_is_done_with_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +110,20 @@ def test_a_case_that_fails_later_is_left_out_and_closed() -> None:
     assert {one.case for one in found.measurements} == {"B"}
     assert set(found.footprints) == {"B"}
     assert ("close", "A") in log.events
+
+
+def test_a_case_that_is_gone_in_the_end_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+
+    def gone(self: FakePeer) -> dict[str, int]:
+        if self.case.name == "A" and len(log.events) >= 24:  # all is decoded
+            raise PeerError("the process of A ended with exit code -9")
+        return {"RssAnon": 1}
+
+    monkeypatch.setattr(FakePeer, "memory", gone)
+    found = measured(log)
+    assert found.failures == {"A": "the process of A ended with exit code -9"}
+    assert set(found.footprints) == {"B"}
 
 
 def test_a_failure_between_the_turns_ends_the_others_turns_not(monkeypatch: pytest.MonkeyPatch) -> None:

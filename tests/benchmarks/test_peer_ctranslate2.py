@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import peer_ctranslate2
 from benchmarks.between_halves import between
+from benchmarks.ctranslate2_search import search_facts
 from benchmarks.errors import PeerError
 from benchmarks.peer import STAGES, Answer, Task
 from benchmarks.peer_ctranslate2 import HalvesPeer, open_peer, prepare
@@ -112,6 +113,8 @@ def test_as_many_tokens_as_are_asked_for_and_no_comparison(halves: HalvesPeer, c
         )
         # The forced first token stands in the prompt: 5 are generated, the first of them in the first step.
         assert len(times.steps_s) == 4
+        assert times.first_step_tokens == 2  # the prompt has the forced first one
+        assert halves.threads == 1
         parts = sum(sum(times.samples(stage)) for stage in STAGES if stage != "total")
         assert parts == pytest.approx(times.total_s)
         found = halves._search(halves._states(task)[0], task, 5)
@@ -202,18 +205,19 @@ def test_without_the_package_there_is_the_line_that_installs_it(
 
 
 def test_searches_without_text(bundle: Bundle, counted: list[Task], monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = peer_ctranslate2._search_facts
-    assert facts(bundle, counted[0])["remarks"] == []
+    assert search_facts(bundle, counted[0])["remarks"] == []
     free = dataclasses.replace(counted[0], options={})
-    assert facts(bundle, free)["remarks"] == [
+    assert search_facts(bundle, free)["remarks"] == [
         "halves only, no text: Whisper's search wants a prompt of two tokens"
     ]
-    assert not facts(bundle, free)["comparable"]
-    assert facts(bundle, free)["prompt"] == [2, 2]
+    assert not search_facts(bundle, free)["comparable"]
+    assert search_facts(bundle, free)["prompt"] == [2, 2]
     ends = dataclasses.replace(free, options={**counted[0].options, "eos_token_id": (2, 3)})
-    assert facts(bundle, ends)["remarks"] == ["halves only, no text: it has one end token, the model 2"]
+    assert search_facts(bundle, ends)["remarks"] == [
+        "halves only, no text: it has one end token, the model 2"
+    ]
     monkeypatch.setattr(Bundle, "output_ids", lambda _: np.arange(7))
-    assert facts(bundle, counted[0])["remarks"] == [
+    assert search_facts(bundle, counted[0])["remarks"] == [
         "halves only, no text: it has every token, the bundle some"
     ]
 
@@ -221,6 +225,6 @@ def test_searches_without_text(bundle: Bundle, counted: list[Task], monkeypatch:
 def test_generation_options_that_it_lacks_are_said(bundle: Bundle, counted: list[Task]) -> None:
     generation = {**bundle.manifest.generation, "no_repeat_ngram_size": 3}
     other = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, generation=generation))
-    found = peer_ctranslate2._search_facts(other, counted[0])
+    found = search_facts(other, counted[0])
     assert found["remarks"] == ["without no_repeat_ngram_size, so tokens may differ"]
     assert found["comparable"]

@@ -39,6 +39,7 @@ def test_it_decodes_as_the_model_does(peer: PeerProcess, task: Task, model: Spee
     assert peer.run(task).tokens == (wanted.tokens,)
     assert peer.answer(task).scores == (wanted.score,)
     assert peer.load_s > 0
+    assert peer.threads == 1
 
 
 def test_its_memory_is_its_own(peer: PeerProcess) -> None:
@@ -95,6 +96,24 @@ def test_a_case_is_prepared_in_a_process_of_its_own(digits_bundle: Path, task: T
         PeerError, match=r"^TypeError: prepare\(\) got an unexpected keyword argument 'colour'$"
     ):
         prepared(strange, [task], tmp_path)
+
+
+def test_a_preparation_whose_process_dies_is_told(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a process without memory meets: it is gone before it can say anything.
+    (tmp_path / "killed_preparation.py").write_text(
+        "import os, signal\n\ndef prepare(*_, **__):\n    os.kill(os.getpid(), signal.SIGKILL)\n",
+        encoding="ascii",
+    )
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, killed_preparation\nsys.modules['benchmarks.peer_killed'] = killed_preparation\n",
+        encoding="ascii",
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    message = "preparing D ended with exit code -9"
+    with pytest.raises(PeerError, match=f"^{re.escape(message)}$"):
+        prepared(Case("D", "killed", {}, "fp32"), [task], tmp_path)
 
 
 @pytest.mark.parametrize(("busy_looks", "looks"), [(0, 1), (3, 4), (10_000, 334)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks import peer_runtime
 from benchmarks.peer import STAGES, Case, Task, open_peer
 from benchmarks.peer_runtime import RuntimePeer
 from benchmarks.tasks import make_tasks
@@ -44,9 +47,40 @@ def test_stages_add_up_and_none_is_empty(peer: RuntimePeer, tasks: list[Task], n
     assert run.times.decoding_s == pytest.approx(run.times.total_s - rest)
 
 
+def test_the_first_step_gives_the_token_behind_the_forced_one(peer: RuntimePeer, tasks: list[Task]) -> None:
+    assert tasks[0].options  # a language's token is forced
+    assert peer.run(tasks[0]).times.first_step_tokens == 2
+    free = dataclasses.replace(tasks[0], options={})
+    assert peer.run(free).times.first_step_tokens == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_threads_that_compute_are_counted(digits_bundle: Path, threads: int) -> None:
+    case = Case("cpu", "runtime", {"bundle": str(digits_bundle), "threads": threads}, "fp32")
+    opened = open_peer(case)
+    assert opened.threads == threads
+    opened.close()
+
+
+def test_threads_that_onnxruntime_chose_are_counted(digits_bundle: Path) -> None:
+    opened = open_peer(Case("cpu", "runtime", {"bundle": str(digits_bundle)}, "fp32"))
+    assert opened.threads is not None
+    assert 1 <= opened.threads <= (os.cpu_count() or 1)
+    opened.close()
+
+
+def test_threads_that_nobody_lists_are_unknown(
+    digits_bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(peer_runtime, "_TASKS", tmp_path / "none")
+    opened = open_peer(Case("cpu", "runtime", {"bundle": str(digits_bundle), "threads": 1}, "fp32"))
+    assert opened.threads is None
+    opened.close()
+
+
 def test_the_encoder_is_what_the_result_says(peer: RuntimePeer, tasks: list[Task]) -> None:
     (result,) = peer._generate(tasks[1])
-    times = peer._session.times(0.0, 1e9)  # of the decoding just over
+    times = peer._session.times(0.0, 1e9, prompt=1)  # of the decoding just over
     assert times.encoder_s == pytest.approx(result.timings_s["encoder"], abs=2e-3)
     assert times.first_step_s >= result.timings_s["first_step"]
     assert times.decoding_s == pytest.approx(
@@ -66,7 +100,7 @@ def test_answers_are_those_of_the_model(peer: RuntimePeer, tasks: list[Task], mo
 def test_nothing_was_decoded_yet(digits_bundle: Path) -> None:
     session = open_session(open_bundle(digits_bundle), None, provider="cpu", threads=1, verify="fast")
     with pytest.raises(RuntimeError, match=r"^nothing was decoded yet$"):
-        TimedSession(session).times(0.0, 1.0)
+        TimedSession(session).times(0.0, 1.0, prompt=1)
 
 
 def test_engines_of_one_flavour_are_asked_for(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,8 @@ def test_stages_add_up_and_there_is_one_step_a_token(
     samples = {stage: times.samples(stage) for stage in STAGES}
     assert all(value > 0 for values in samples.values() for value in values)
     assert len(samples["step"]) == 4
+    assert times.first_step_tokens == 1
+    assert eager.threads == torch.get_num_threads()
     parts = sum(sum(values) for stage, values in samples.items() if stage != "total")
     assert parts == pytest.approx(times.total_s)
 
@@ -98,6 +102,23 @@ def test_compile_wraps_both_halves(
     assert len(peer.run(tasks[0]).times.steps_s) == 4
 
 
+@pytest.mark.broad
+@pytest.mark.skipif(
+    all(shutil.which(name) is None for name in (os.environ.get("CXX", "g++"), "g++", "clang++")),
+    reason="torch.compile on a CPU needs a C++ compiler: apt-get install g++",
+)
+def test_what_is_really_compiled_answers_as_eager_does(
+    eager: TorchPeer, tasks: list[Task], digits_bundle: Path, digits_checkpoint: Path
+) -> None:
+    torch._dynamo.utils.counters.clear()
+    peer = opened(digits_bundle, digits_checkpoint, mode="compile")
+    wanted = eager.answer(tasks[1])
+    assert peer.run(tasks[1]).tokens == wanted.tokens
+    assert peer.answer(tasks[1]).scores == pytest.approx(wanted.scores, abs=SCORE_TOLERANCE)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert torch._dynamo.utils.counters["inductor"]
+
+
 def test_the_device_is_waited_for_at_every_border(
     eager: TorchPeer, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +126,7 @@ def test_the_device_is_waited_for_at_every_border(
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(None))
     monkeypatch.setattr(eager, "_device", "cuda")
     eager.run(tasks[0])
+    assert eager.threads is None
     # Begin, read, searched; before and behind the encoder and each of five steps.
     assert len(waited) == 3 + 2 * (1 + 5)
 
@@ -126,6 +148,7 @@ def test_pytorch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peer_torch.torch_problem() is None
 
 
+@pytest.mark.filterwarnings("error:The given NumPy array is not writable")
 def test_only_tokens_that_the_bundle_has_are_written(
     eager: TorchPeer, tasks: list[Task], digits_bundle: Path, digits_checkpoint: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,6 +156,7 @@ def test_only_tokens_that_the_bundle_has_are_written(
     free = eager.answer(tasks[1])
     size = eager._model.decoder.config.vocab_size
     kept = np.array([token for token in range(size) if token != free.tokens[0][2]])
+    kept.flags.writeable = False  # as a bundle gives them: torch must not warn of it
     monkeypatch.setattr(Bundle, "output_ids", lambda _: kept)
     cut = opened(digits_bundle, digits_checkpoint)
     found = cut.answer(tasks[1])

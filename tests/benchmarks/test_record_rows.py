@@ -113,12 +113,19 @@ def test_what_has_no_text_is_compared_with_nothing_and_says_why() -> None:
     record = latency_record(cases=(EAGER, HALVES), tasks=TASKS[:1], repetitions=2)
     halves = record["rows"][1]
     assert (halves["tokens"], halves["parity"], halves["remark"]) == ([], {}, REMARK)
-    # It took as many steps as tokens were asked for.
-    steps = halves["samples_s"]["step"][0]
+    # Two tokens in the first step and one in each of ten later ones.
+    assert halves["first_step_tokens"] == 2
+    assert len(halves["samples_s"]["step"][0]) == 10
     rates = [12 / sum(row) for row in _decoding(halves)]
-    assert len(steps) == 11
     assert halves["tokens_per_s"]["median"] == pytest.approx(np.median(rates))
     assert record["rows"][0]["remark"] == ""
+
+
+def test_a_recording_without_text_has_as_many_tokens_as_steps_gave() -> None:
+    record = latency_record(cases=(EAGER, HALVES), tasks=RECORDINGS, repetitions=2)
+    halves = record["rows"][1]
+    rates = [2 * 12 / sum(row) for row in _decoding(halves)]
+    assert halves["tokens_per_s"]["median"] == pytest.approx(np.median(rates))
 
 
 def _decoding(row: dict[str, Any]) -> list[list[float]]:

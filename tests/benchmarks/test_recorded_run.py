@@ -77,6 +77,17 @@ def test_what_is_not_measured_has_its_reason(record: dict[str, Any]) -> None:
     assert record["left_out"]["nothing"].startswith("provider 'tpu' is unknown; known: cpu, cuda,")
 
 
+def test_what_others_took_meanwhile_is_in_it(record: dict[str, Any]) -> None:
+    # The cases' own processes compute for seconds, and have ended when it is counted.
+    assert 0 <= record["others_during"]["programs"] <= 1
+    assert 0 <= record["others_during"]["stolen"] <= 1
+
+
+def test_threads_and_the_first_steps_tokens_are_in_it(record: dict[str, Any]) -> None:
+    assert {one["threads"] for one in record["footprints"].values()} == {1}
+    assert {row["first_step_tokens"] for row in record["rows"]} == {2}
+
+
 def test_memory_is_in_the_row(record: dict[str, Any]) -> None:
     # After the one warm-up and the one answer of both tasks, three of the first; then three of the second.
     assert [row["memory"]["utterances"] for row in record["rows"] if row["case"] == "A"] == [7, 10]

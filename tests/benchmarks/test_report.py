@@ -116,7 +116,7 @@ def test_memory_is_that_of_the_warm_up_and_of_the_end(record: dict[str, Any]) ->
     found = copy.deepcopy(record)
     found["footprints"][PLAIN.name]["warm"]["VmHWM"] = 123 << 20
     table = footprint_table(View(found))
-    assert list(cells(table, PLAIN.name).values()) == [PLAIN.name, "1.25", "123", "100", "200"]
+    assert list(cells(table, PLAIN.name).values()) == [PLAIN.name, "2", "1.25", "123", "100", "200"]
     found["footprints"][PLAIN.name]["warm"] = None
     assert cells(footprint_table(View(found)), PLAIN.name)["peak MiB"] == "300"
     found["footprints"][PLAIN.name]["device_bytes"] = 7 << 20
@@ -212,7 +212,9 @@ def test_the_markdown_has_it_all(record: dict[str, Any]) -> None:
     )
     assert "| repetitions | 10 timed after 1 for warm-up, cases in turns |" in text
     assert "| load average before | 0.10 |" in text
-    assert "| threads | asked 2 |" in text
+    assert "| threads asked for | 2 |" in text
+    assert "| variables for threads | OMP_NUM_THREADS 1 |" in text
+    assert "| processors during it | 2.0% other programs, 1.0% other machines |" in text
     assert "Not measured" not in text
     heads = {line.count("|") for line in text.splitlines() if line.startswith(f"| {PLAIN.name} |")}
     assert len(heads) >= 3
@@ -314,9 +316,12 @@ def test_a_record_without_floor_or_basis() -> None:
     for name in ("floor", "base", "parity_basis"):
         del bare[name]
     bare["environment"]["threads"], bare["load_before"]["average"] = {"asked": None}, None
+    bare["others_during"] = None
     text = markdown(bare)
     assert "| floor of a step |" not in text
-    assert "| threads | not set |" in text
+    assert "| threads asked for | none: each case's own |" in text
+    assert "| variables for threads | not set |" in text
+    assert "| processors during it | unknown |" in text
     assert "| load average before | unknown |" in text
     assert "floor" not in "".join(one for one in read(page(bare)).text if one.startswith("floor"))
     found = cells(summary_table(View(bare), workload(bare, TASKS[0].name)), PLAIN.name)
