@@ -61,7 +61,7 @@ test: $(STAMP)  ## the tests (minutes)
 test-all: $(STAMP)  ## the tests and the wide matrices (under 45 minutes)
 	$(PYTEST) -m "not full_size and not gpu"
 
-test-full: $(STAMP)  ## the tests at the real size: 793 million random weights and 1.4 billion (16 GB of memory, half an hour)
+test-full: $(STAMP)  ## the tests at the real size: 793 million random weights and 1.4 billion (16 GB of memory, 40 minutes)
 	$(BIN)/pytest -m full_size -s
 
 # Packages that only a machine with a GPU can use; onnxruntime and onnxruntime-gpu share their files.

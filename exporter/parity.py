@@ -18,7 +18,7 @@ from exporter.prompt import usual_prompt
 from exporter.step_errors import MEASURES, end_tokens
 from graphs import DecoderGeometry, LogMelSettings, decoder_geometry
 from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.manifest import DecoderInfo, PrecisionPolicy
+from s2t_runtime.manifest import DecoderInfo, Manifest, PrecisionErrors, PrecisionPolicy
 from s2t_runtime.model import SpeechToText
 from s2t_runtime.options import GenerationOptions
 from s2t_runtime.session_onnxruntime import OnnxSession
@@ -63,28 +63,36 @@ def check_parity(
     budget = None if policy is None else policy.budget
     session = OnnxSession(opened, precision, provider=provider, threads=None)
     with SpeechToText(opened, session) as model:
-        alone = utterances and policy is not None and MEASURES[policy.base].recordings_alone
-        spoken = [*(() if alone else plan.probes(model)), *utterances]
+        prefers_recordings = policy is not None and MEASURES[policy.base].recordings_alone
+        probes = () if prefers_recordings and utterances else plan.probes(model)
+        spoken = [*probes, *utterances]
         decodings = compare_decodings(
             reference, model, spoken, plan.option_sets(model), allowance_for(checkpoint, policy)
         )
-        prompt = usual_prompt(checkpoint, manifest.languages)
-        steps = (
-            None
-            if policy is None
-            else compare_steps(
-                reference,
-                session,
-                spoken,
-                prompt,
-                manifest.decoder.max_positions,
-                MEASURES[policy.base],
-                end_tokens(GenerationOptions.from_dict(manifest.generation)),
-            )
-        )
+        steps = None if policy is None else _steps(reference, session, manifest, spoken, policy)
     versions = {name: installed_version(name) for name in _VERSIONS}
     written = None if output_ids is None else len(output_ids)
-    return ParityReport(precision, provider, versions, rows, decodings, steps, budget, written)
+    stands_in = prefers_recordings and not utterances
+    return ParityReport(precision, provider, versions, rows, decodings, steps, budget, written, stands_in)
+
+
+def _steps(
+    reference: EagerReference,
+    session: OnnxSession,
+    manifest: Manifest,
+    utterances: Sequence[Utterance],
+    policy: PrecisionPolicy,
+) -> PrecisionErrors:
+    """How far a lower precision is off along eager's own tokens."""
+    return compare_steps(
+        reference,
+        session,
+        utterances,
+        usual_prompt(reference.checkpoint, manifest.languages),
+        manifest.decoder.max_positions,
+        MEASURES[policy.base],
+        end_tokens(GenerationOptions.from_dict(manifest.generation)),
+    )
 
 
 def allowance_for(checkpoint: Checkpoint, policy: PrecisionPolicy | None = None) -> Allowance:

@@ -115,7 +115,8 @@ class SpeechToText:
     ) -> Result | list[Result]:
         """Decode one utterance, or a list of them as one batch.
 
-        Every result is what the utterance gives alone, whatever its neighbours in the batch. With
+        Every result is what the utterance gives alone, whatever its neighbours in the batch; in int8 it
+        is near that, since the activations of a batch are rounded with one scale. With
         do_sample and a seed that holds too, from any thread: each utterance is drawn with random numbers of
         its own, seeded alike. They are numpy's, so that draws have transformers' distribution and not its
         values, and another release of numpy may draw others.

@@ -107,6 +107,20 @@ def test_a_broken_budget_is_a_failure_and_on_the_page() -> None:
     assert "log-probability inf (allowed 0.1)" in render_markdown(json.loads(records_json([broken])))
 
 
+def test_where_built_in_audio_stands_in_for_recordings_a_failure_says_so() -> None:
+    advice = (
+        "built-in audio was judged for want of recordings, and it is harder than speech: give recordings of yours with "
+        "--audio, those of the export if it had any"
+    )
+    broken = half_report(difference=0.25)
+    alone = dataclasses.replace(broken, precision="int8", stands_in=True)
+    assert alone.failures() == [*broken.failures(), advice]
+    assert f"\n\nOf this precision {advice}.\n\n" in render_markdown(json.loads(records_json([alone])))
+    for fine in (broken, dataclasses.replace(half_report(), stands_in=True)):
+        assert advice not in fine.failures()
+        assert advice not in render_markdown([fine.record()])
+
+
 def test_each_failure_is_one_sentence() -> None:
     given = report(
         graphs=[graph_row(), graph_row(passed=False, maximum=0.5, note="[2] for [3]")],

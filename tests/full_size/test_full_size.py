@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from benchmarks.full_size import ExportFigures, export_random
-from benchmarks.peer import Case
+from benchmarks.peer import Case, Task
 from benchmarks.peer_process import PeerProcess
 from benchmarks.tasks import make_tasks
 from exporter.parity_generate import SCORE_TOLERANCE
@@ -45,26 +45,35 @@ def available_bytes() -> int:
     return 1024 * int(fields["MemAvailable"].split()[0])
 
 
+def require_memory(name: str, needed_bytes: int) -> None:
+    """Skip where the machine has less."""
+    available = available_bytes()
+    if available < needed_bytes:
+        pytest.skip(f"{name} needs {needed_bytes >> 30} GiB of free memory, {available >> 30} GiB are")
+
+
 @pytest.fixture(scope="module", params=list(PARAMETERS))
 def figures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Figures:
     name: str = request.param
-    if available_bytes() < NEEDED_BYTES[name]:
-        pytest.skip(
-            f"{name} needs {NEEDED_BYTES[name] >> 30} GiB of free memory, {available_bytes() >> 30} GiB are"
-        )
+    require_memory(name, NEEDED_BYTES[name])
+    bundle = tmp_path_factory.mktemp(name) / "bundle"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("OMP_NUM_THREADS")  # of two test workers; here one process has the machine
-        bundle = tmp_path_factory.mktemp(name) / "bundle"
-        found = Figures(name, export_random(DATA / name, bundle), decoded(bundle, bundle.parent))
+        exported = export_random(DATA / name, bundle)
+    tasks = make_tasks(open_bundle(bundle), bundle.parent, (1.6, 3.1), (5,), 20)
+    found = Figures(name, exported, memory_after(bundle, "fp32", 5 * tasks))
     print(json.dumps(dataclasses.asdict(found), indent=2))  # noqa: T201 - for docs/full-size.md, shown with -s
     return found
 
 
-def decoded(bundle: Path, directory: Path) -> Mapping[str, int]:
-    tasks = make_tasks(open_bundle(bundle), directory, (1.6, 3.1), (5,), 20)
-    process = PeerProcess(Case("load", "runtime", {"bundle": str(bundle)}, "fp32"))
+def memory_after(bundle: Path, precision: str, tasks: Sequence[Task]) -> Mapping[str, int]:
+    """Of a process that loads a precision of the bundle and decodes these, with all of the machine's cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS")
+        settings = {"bundle": str(bundle), "precision": precision}
+        process = PeerProcess(Case("load", "runtime", settings, precision))
     try:
-        for task in 5 * tasks:
+        for task in tasks:
             process.run(task)
         return process.memory()
     finally:

@@ -35,7 +35,7 @@ class Model {
     /// Decode a recording; one at another rate is resampled, as `resampled` says.
     Result generate(const Recording& recording, const GenerateOptions& options = {}) const;
 
-    /// Decode several utterances as one batch; each result is what its utterance gives alone.
+    /// Decode several utterances as one batch; each result is what its utterance gives alone, in int8 nearly.
     std::vector<Result> generate_batch(Span<const Span<const float>> audio, const GenerateOptions& options = {}) const;
 
     /// Throws what `generate` would throw for these options, and decodes nothing.
