@@ -22,6 +22,7 @@ from s2t_runtime.execution_providers import (
     provider_limits,
     provider_options,
 )
+from s2t_runtime.int8_overflow import EXACT_PRODUCTS, products_overflow
 from s2t_runtime.profile_limits import ENCODER, ProfileLimits
 
 _LOOK: Final = "doctor-s2t says what this machine has; use provider 'cpu'"
@@ -67,7 +68,8 @@ class GraphLoader:
         self._ort, self._bundle, self._precision, self._threads = ort, bundle, precision, threads
         self._provider = EXECUTION_PROVIDERS[provider]
         policy = bundle.precision(precision).policy
-        if self._provider.device != "cpu" and policy is not None and policy.base == "int8":
+        self._int8 = policy is not None and policy.base == "int8"
+        if self._provider.device != "cpu" and self._int8:
             raise OptionError(
                 f"precision {precision!r} is made for CPUs and provider {provider!r} would compute little of it on the "
                 "GPU; use another precision, or provider 'cpu'"
@@ -123,9 +125,11 @@ class GraphLoader:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
         options.log_severity_level = 3
-        # Products of uint8 with int8 overflow 16 bits on x86 processors without VNNI; ONNX Runtime then takes uint8
-        # for both. Elsewhere this changes nothing.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        if self._int8:
+            with mapped_errors("trying a product of uint8 with int8"):
+                overflow = products_overflow(self._ort)
+            if overflow:
+                options.add_session_config_entry(*EXACT_PRODUCTS)
         return options
 
     def _frames(self, samples: int) -> int:

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 
+#include "int8_overflow.h"
 #include "python_text.h"
 
 namespace s2t {
@@ -51,12 +52,13 @@ void append_cuda(Ort::SessionOptions& options) {
     options.AppendExecutionProvider_CUDA_V2(*cuda);
 }
 
-Ort::SessionOptions session_options(const std::string& provider, std::optional<int> threads) {
+Ort::SessionOptions session_options(const std::string& provider, std::optional<int> threads, bool exact_products) {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(threads.value_or(0));
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
-    // On x86 without VNNI products of uint8 with int8 overflow 16 bits: ONNX Runtime then takes uint8 for both.
-    options.AddConfigEntry("session.x64quantprecision", "1");
+    if (exact_products) {
+        options.AddConfigEntry("session.x64quantprecision", "1");
+    }
     if (provider == "cuda") {
         append_cuda(options);
     }
@@ -64,10 +66,11 @@ Ort::SessionOptions session_options(const std::string& provider, std::optional<i
 }
 
 Ort::Session load(const Ort::Env& env, const std::string& path, const std::string& provider,
-                  std::optional<int> threads) {
+                  std::optional<int> threads, bool int8) {
     const std::filesystem::path file(path);
-    return mapped_errors("loading " + file.filename().string(),
-                         [&] { return Ort::Session(env, file.c_str(), session_options(provider, threads)); });
+    return mapped_errors("loading " + file.filename().string(), [&] {
+        return Ort::Session(env, file.c_str(), session_options(provider, threads, int8 && products_overflow(env)));
+    });
 }
 
 /// Bytes of a graph's weights, which its files are named after: fp32/encoder.onnx.data, fp32/decoder.onnx.data.
@@ -130,10 +133,11 @@ OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, con
         decoder_.device = provider == "cuda" ? Ort::MemoryInfo("Cuda", OrtDeviceAllocator, 0, OrtMemTypeDefault)
                                              : Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     });
-    const auto load_encoder = [&] { encoder_ = load(env_, bundle.path_of(graphs.encoder.path), provider, threads); };
-    const auto load_decoder = [&] {
-        decoder_.session = load(env_, bundle.path_of(graphs.decoder_with_past.path), provider, threads);
+    const auto loaded = [&](const GraphInfo& graph) {
+        return load(env_, bundle.path_of(graph.path), provider, threads, graphs.base == "int8");
     };
+    const auto load_encoder = [&] { encoder_ = loaded(graphs.encoder); };
+    const auto load_decoder = [&] { decoder_.session = loaded(graphs.decoder_with_past); };
     // For a moment a session holds its weights twice, in the mapped file and packed. With the larger graph first it is
     // the smaller one that pays that on top of the other.
     if (weights_of(manifest, precision, "encoder") >= weights_of(manifest, precision, "decoder")) {
