@@ -7,7 +7,8 @@ What is done where, by measurement (docs/performance.md has the figures):
 | products with weights, output projection included | dynamic: weights by output channel, activations by call |
 | queries, keys and values of an attention | the same, in one product |
 | convolutions over time, without groups | the same, on windows of the rounded frames |
-| first convolution, grouped convolutions | none: few weights, and raw audio needs more digits |
+| first convolution | none: few weights, and raw audio needs more digits; a product where layer norms follow |
+| grouped convolutions | none: few weights; by their Fourier transform where they are long |
 | embedding tables | rows with a scale each; what is looked up is scaled |
 | log-softmax of the logits | none, but ONNX's operator in place of its parts |
 | the best candidates | looked for in the groups of columns with the largest maxima |
@@ -29,11 +30,13 @@ from exporter.passes.fuse_log_softmax import fuse_log_softmax
 from exporter.passes.group_top_k import group_top_k
 from exporter.passes.int8_weights import Roundings
 from exporter.passes.join_products import join_products
-from exporter.passes.quantise_convolutions import convolution, quantise_convolutions
+from exporter.passes.multiply_samples import multiply_samples
+from exporter.passes.quantise_convolutions import quantisable, quantise_convolutions
 from exporter.passes.quantise_products import constant_matrix, quantise_products
 from exporter.passes.quantise_tables import quantise_tables
 from exporter.passes.share_weights import share_weights
 from exporter.passes.split_gemms import split_gemms
+from exporter.passes.transform_convolutions import transform_convolutions
 from exporter.precision_names import in_blocks
 from exporter.write_graphs import DECODER_WEIGHTS, ENCODER_WEIGHTS
 
@@ -94,6 +97,8 @@ def _rounded(path: Path, float32: Collection[str], roundings: Roundings) -> ir.M
     quantise_convolutions(model, keep, roundings)
     quantise_products(model, keep, roundings)
     quantise_tables(model, roundings)
+    multiply_samples(model)
+    transform_convolutions(model)
     join_products(model)
     fuse_attention(model)
     fuse_log_softmax(model)
@@ -145,14 +150,14 @@ def float32_convolutions(source: Path) -> dict[str, tuple[str, int]]:
     for node in ir.load(source / "encoder.onnx").graph:
         # A weight with weight normalisation is computed, so it is no constant.
         shape = node.inputs[1].shape if node.op_type == "Conv" and node.inputs[1] is not None else None
-        if shape is not None and convolution(node) is None:
+        if shape is not None and quantisable(node) is None:
             size = math.prod(int(axis) for axis in shape.numpy())
             found[str(node.name).rpartition("/")[0]] = (_WHY_FLOAT32, size)
     return found
 
 
 def _weight(node: ir.Node) -> ir.Value | None:
-    matrix, frames = constant_matrix(node), convolution(node)
+    matrix, frames = constant_matrix(node), quantisable(node)
     if matrix is not None:
         return matrix[0]
     return None if frames is None else frames.weight

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 from test_int8_passes import Array, constant, kinds, run
 
-from exporter.passes.quantise_convolutions import convolution, quantise_convolutions
+from exporter.passes.quantise_convolutions import quantisable, quantise_convolutions
 
 RNG = np.random.default_rng(3)
 CHANNELS, OUT = 64, 20
@@ -117,7 +117,7 @@ def test_no_weight_is_left_in_float32() -> None:
 )
 def test_other_convolutions_are_left(model: ir.Model) -> None:
     assert not quantise_convolutions(model)[1]
-    assert all(convolution(node) is None for node in model.graph)
+    assert all(quantisable(node) is None for node in model.graph)
 
 
 def test_convolutions_to_keep_are_left() -> None:
