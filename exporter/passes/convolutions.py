@@ -14,6 +14,37 @@ _TIME: Final = 1
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """Attributes of a Conv over time.
+
+    Attributes:
+        groups: each with channels of its own.
+        stride: frames from one window to the next.
+        dilation: frames from one tap to the next.
+        pads: frames of zeros before and behind.
+    """
+
+    groups: int
+    stride: int
+    dilation: int
+    pads: tuple[int, int]
+
+
+def geometry(node: ir.Node) -> Geometry | None:
+    """Of a Conv over time; None where it is padded automatically, or is no Conv."""
+    numbers = node.attributes
+    if node.op_type != "Conv" or ("auto_pad" in numbers and numbers["auto_pad"].as_string() != "NOTSET"):
+        return None
+
+    def integers(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(numbers[name].as_ints()) if name in numbers else default
+
+    groups = numbers["group"].as_int() if "group" in numbers else 1
+    before, behind = integers("pads", (0, 0))
+    return Geometry(groups, integers("strides", (1,))[0], integers("dilations", (1,))[0], (before, behind))
+
+
+@dataclass(frozen=True)
 class Convolution:
     """A Conv over time that is one product: no groups, no dilation.
 
@@ -37,20 +68,13 @@ def convolution(node: ir.Node) -> Convolution | None:
     weight = constant(node.inputs[1]) if node.op_type == "Conv" else None
     if weight is None or weight.dtype != ir.DataType.FLOAT or len(weight.shape) != 3:
         return None
-    numbers = node.attributes
-
-    def integers(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(numbers[name].as_ints()) if name in numbers else default
-
-    plain = "group" not in numbers or numbers["group"].as_int() == 1
-    automatic = "auto_pad" in numbers and numbers["auto_pad"].as_string() != "NOTSET"
-    if not plain or automatic or integers("dilations", (1,)) != (1,):
+    found = geometry(node)
+    if found is None or found.groups != 1 or found.dilation != 1:
         return None
-    before, behind = integers("pads", (0, 0))
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     assert node.inputs[1] is not None  # noqa: S101 - constant has seen it
     terms = weight.size // int(weight.shape.numpy()[0])
-    return Convolution(node.inputs[1], bias, integers("strides", (1,))[0], (before, behind), terms)
+    return Convolution(node.inputs[1], bias, found.stride, found.pads, terms)
 
 
 def windows(

@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from exporter.passes.convolutions import geometry
 from exporter.passes.graph_edits import initializer, int64, remove_unread, take_over
 
 _MIN_KERNEL: Final = 64
@@ -58,23 +59,14 @@ def long_convolution(node: ir.Node) -> LongConvolution | None:
     weight = node.inputs[1] if node.op_type == "Conv" else None
     if weight is None or weight.dtype != ir.DataType.FLOAT or weight.shape is None or len(weight.shape) != 3:
         return None
-    if not all(isinstance(axis, int) for axis in weight.shape):
-        return None
-    numbers = node.attributes
-
-    def integers(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(numbers[name].as_ints()) if name in numbers else default
-
-    groups = numbers["group"].as_int() if "group" in numbers else 1
-    automatic = "auto_pad" in numbers and numbers["auto_pad"].as_string() != "NOTSET"
-    if automatic or integers("strides", (1,)) != (1,) or integers("dilations", (1,)) != (1,):
+    found = geometry(node)
+    if found is None or found.stride != 1 or found.dilation != 1 or not weight.shape.is_static():
         return None
     out, inputs, kernel = (int(axis) for axis in weight.shape.numpy())
-    if kernel < _MIN_KERNEL or min(inputs, out // groups) < _MIN_CHANNELS:
+    if kernel < _MIN_KERNEL or min(inputs, out // found.groups) < _MIN_CHANNELS:
         return None
-    before, behind = integers("pads", (0, 0))
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    return LongConvolution(weight, bias, groups, inputs, out // groups, kernel, (before, behind))
+    return LongConvolution(weight, bias, found.groups, inputs, out // found.groups, kernel, found.pads)
 
 
 def transform_convolutions(model: ir.Model) -> tuple[ir.Model, bool]:
