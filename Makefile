@@ -25,7 +25,7 @@ PARALLEL := --jobs=$(JOBS)
 FUZZ_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
+.PHONY: help venv demo test test-all test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
   test-cpp fuzz-cpp check lint types format clean
 
 help:  ## this list
@@ -60,6 +60,13 @@ test: $(STAMP)  ## the tests (minutes)
 
 test-all: $(STAMP)  ## the tests and the wide matrices (under 45 minutes)
 	$(PYTEST) -m "not full_size and not gpu"
+
+test-tools:  ## install what some tests skip without: a browser, and an emulator of old processors (Debian, as root)
+	@command -v chromium >/dev/null && command -v qemu-x86_64 >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { \
+	    echo "chromium or qemu-x86_64 is missing, and only root with apt-get could install them: install them" >&2; \
+	    exit 1; }; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium qemu-user >/dev/null; }
 
 test-full: $(STAMP)  ## the tests at the real size: 793 million random weights and 1.4 billion (16 GB of memory, 40 minutes)
 	$(BIN)/pytest -m full_size -s
