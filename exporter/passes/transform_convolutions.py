@@ -89,8 +89,9 @@ def _replace(graph: ir.Graph, node: ir.Node, found: LongConvolution) -> None:
     new = _Nodes(graph, str(node.name))
     frames = new.add("Transpose", [node.inputs[0]], perm=_CHANNELS_LAST)
     length = new.add("Shape", [frames], start=_TIME, end=_TIME + 1)
-    products = _products(new, found, _spectra(new, found, frames, length))
-    result = _back(new, found, products, frames, length)
+    outputs = new.add("Add", [length, new.int64(sum(found.pads) - found.kernel + 1)])
+    products = _products(new, found, _spectra(new, found, frames, length, outputs))
+    result = _back(new, found, products, frames, outputs)
     if found.bias is not None:
         result = new.add("Add", [result, found.bias])
     new.add("Transpose", [result], perm=_CHANNELS_LAST)
@@ -124,10 +125,11 @@ class _Nodes:
         return self.add("Reshape", [value, self.int64(*shape)])
 
 
-def _spectra(new: _Nodes, found: LongConvolution, frames: ir.Value, length: ir.Value) -> ir.Value:
+def _spectra(
+    new: _Nodes, found: LongConvolution, frames: ir.Value, length: ir.Value, outputs: ir.Value
+) -> ir.Value:
     """Transforms of all blocks: [frequencies, groups, blocks x 2, inputs], real and imaginary part in turns."""
     kernel, channels = found.kernel, found.groups * found.inputs
-    outputs = new.add("Add", [length, new.int64(sum(found.pads) - kernel + 1)])
     blocks = new.add("Div", [new.add("Add", [outputs, new.int64(kernel - 1)]), new.int64(kernel)])
     whole = new.add("Mul", [new.add("Add", [blocks, new.int64(1)]), new.int64(kernel)])
     behind = new.add("Sub", [new.add("Sub", [whole, length]), new.int64(found.pads[0])])
@@ -165,7 +167,7 @@ def _products(new: _Nodes, found: LongConvolution, spectra: ir.Value) -> ir.Valu
 
 
 def _back(
-    new: _Nodes, found: LongConvolution, products: ir.Value, frames: ir.Value, length: ir.Value
+    new: _Nodes, found: LongConvolution, products: ir.Value, frames: ir.Value, outputs: ir.Value
 ) -> ir.Value:
     """What the convolution gives: [batch, frames, groups x outputs]."""
     matrix = _matrix(new.graph, "dft_back", _inverse(2 * found.kernel))
@@ -173,8 +175,7 @@ def _back(
     batch = new.add("Shape", [frames], start=0, end=1)
     shape = new.add("Concat", [batch, new.int64(-1, found.groups * found.outputs)], axis=0)
     joined = new.add("Reshape", [blocks, shape])
-    end = new.add("Add", [length, new.int64(sum(found.pads) - found.kernel + 1)])
-    return new.add("Slice", [joined, new.int64(0), end, new.int64(_TIME)])
+    return new.add("Slice", [joined, new.int64(0), outputs, new.int64(_TIME)])
 
 
 def _matrix(graph: ir.Graph, kind: str, array: NDArray[np.float32]) -> ir.Value:
