@@ -26,7 +26,7 @@ import click
 
 import s2t_runtime
 from benchmarks.errors import BenchmarkError
-from exporter.console import user_errors
+from exporter.commands.console import user_errors
 from s2t_runtime.audio import Float32, read_audio
 
 
@@ -139,7 +139,7 @@ def export_geometry(config: Path, bundle: Path, precisions: tuple[str, ...]) -> 
     Raises:
         BenchmarkError: the export failed.
     """
-    program = "import sys; from exporter.cli_export import main; main(sys.argv[1:])"
+    program = "import sys; from exporter.commands.export import main; main(sys.argv[1:])"
     command = [
         sys.executable,
         "-c",

@@ -81,7 +81,7 @@ def _peak_of(command: list[str]) -> int:
 
 def _export_stage(config: Path, bundle: Path, vocab_tokens: Path | None) -> None:
     from exporter import ExportOptions, export_checkpoint  # noqa: PLC0415 - only this process needs torch
-    from exporter.sources import RandomWeightsSource  # noqa: PLC0415
+    from exporter.checkpoints.sources.kinds import RandomWeightsSource  # noqa: PLC0415
 
     options = ExportOptions(output=bundle, vocab_tokens=vocab_tokens)
     result = export_checkpoint(RandomWeightsSource(str(config)), options)

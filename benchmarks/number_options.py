@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from exporter.console import comma_names
+from exporter.commands.console import comma_names
 
 
 def numbers_between_commas(kind: Callable[[str], Any]) -> Callable[..., tuple[Any, ...] | None]:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 import click
 import numpy as np
 
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import plan_search
-from s2t_runtime.search import search
-from s2t_runtime.session import Candidates, Int64
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import plan_search
+from s2t_runtime.search.search import search
+from s2t_runtime.sessions.protocol import Candidates, Int64
 
 VOCAB, STEPS, EOS = 250_054, 40, 2
 _POOL = 64

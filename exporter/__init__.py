@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exporter.options import ExportOptions
-    from exporter.pipeline import ExportResult, export_checkpoint
+    from exporter.pipeline.export_checkpoint import ExportResult, export_checkpoint
 
 __all__ = ["ExportOptions", "ExportResult", "export_checkpoint"]
 
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> object:
 
         return ExportOptions
     if name in {"ExportResult", "export_checkpoint"}:
-        from exporter import pipeline  # noqa: PLC0415
+        from exporter.pipeline import export_checkpoint as pipeline  # noqa: PLC0415# noqa: PLC0415
 
         return getattr(pipeline, name)
     raise AttributeError(f"module 'exporter' has no attribute {name!r}")

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from s2t_runtime.bundle import Bundle
-    from s2t_runtime.manifest import GraphInfo
+    from s2t_runtime.bundles.bundle import Bundle
+    from s2t_runtime.bundles.manifest import GraphInfo
 
     Array = NDArray[Any]
     Feeds = dict[str, Array]
@@ -164,8 +164,8 @@ def _iterations(
     output: Path | None,  # noqa: ARG001 - the caller's
     **sizes: Any,
 ) -> Iterator[Feeds]:
-    from exporter.console import user_errors  # noqa: PLC0415
-    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
+    from exporter.commands.console import user_errors  # noqa: PLC0415
+    from s2t_runtime.bundles.bundle import open_bundle  # noqa: PLC0415
 
     with user_errors(_COMMAND):
         opened = open_bundle(bundle)
@@ -196,7 +196,7 @@ def _audio(bundle: Bundle, sizes: InputSizes, seed: int) -> Feeds:
     """The encoder's inputs: float32 [batch, samples], zero behind each end, and int64 [batch]."""
     import numpy as np  # noqa: PLC0415
 
-    from exporter.probe_audio import probe_utterance  # noqa: PLC0415
+    from exporter.reference.probe_audio import probe_utterance  # noqa: PLC0415
 
     info = bundle.manifest.audio
     samples = round(sizes.seconds * info.sampling_rate)
@@ -249,7 +249,7 @@ def _default(bundle: Bundle, graph: str) -> GraphInfo:
 
 def _run(bundle: Bundle, graph: str, feeds: Feeds) -> Feeds:
     """All outputs of a graph of the bundle's default precision."""
-    from exporter.onnx_session import GraphRunner  # noqa: PLC0415
+    from exporter.onnx.session import GraphRunner  # noqa: PLC0415
 
     info = _default(bundle, graph)
     runner = GraphRunner(bundle.path_of(info.path))

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from exporter.manifest_builder import installed_version
+import importlib.metadata
 
 TESTED = {"torch": "2.13", "transformers": "5.23", "onnx": "1.23", "onnxscript": "0.7", "onnxruntime": "1.32"}
+
+
+def installed_version(package: str) -> str | None:
+    """The installed version, or None (a source tree without metadata)."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def untested_versions() -> list[str]:

@@ -1,16 +1,16 @@
 """WHAT is exported: the three graphs as torch modules, and their contract."""
 
-from graphs.attention import CrossAttention, CrossAttentionMode, attention_implementation
-from graphs.cross_attention import find_cross_attention
-from graphs.decoder import FirstStepGraph, WithPastGraph
-from graphs.decoder_families import traceable
-from graphs.decoder_probe import encoder_state_width
-from graphs.decoder_support import decoding_faults
-from graphs.encoder import EncoderGraph, FeatureSettings
-from graphs.features import WaveformSettings
-from graphs.geometry import decoder_geometry
-from graphs.log_mel import LogMelSettings
-from graphs.output_projection import restricted_output, restriction_fault
+from graphs.decoder.attention import CrossAttention, CrossAttentionMode, attention_implementation
+from graphs.decoder.cross_attention import find_cross_attention
+from graphs.decoder.families import traceable
+from graphs.decoder.geometry import decoder_geometry
+from graphs.decoder.output_projection import restricted_output, restriction_fault
+from graphs.decoder.probe import encoder_state_width
+from graphs.decoder.step_graphs import FirstStepGraph, WithPastGraph
+from graphs.decoder.support import decoding_faults
+from graphs.encoder.graph import EncoderGraph, FeatureSettings
+from graphs.encoder.log_mel import LogMelSettings
+from graphs.encoder.waveform import WaveformSettings
 from graphs.signature import (
     DecoderGeometry,
     GraphSignature,

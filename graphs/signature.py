@@ -1,6 +1,6 @@
 """The contract of the three graphs: names, dtypes and named dynamic axes, in order.
 
-Hosts (Python, C++) rely on these names alone; ``exporter.onnx_checks`` compares every exported file
+Hosts (Python, C++) rely on these names alone; ``exporter.onnx.checks`` compares every exported file
 with them. Axes given as text are dynamic.
 """
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphs.decoder_probe import encoder_state_width
-from graphs.decoder_support import decoder_reasons
-from graphs.encoder_support import encoder_reasons
+from graphs.decoder.probe import encoder_state_width
+from graphs.decoder.support import decoder_reasons
+from graphs.encoder.support import encoder_reasons
 
 
 def reasons_against(config: Any) -> list[str]:

@@ -16,13 +16,13 @@ from s2t_runtime.results import Hypothesis, Result, TokenEvent
 
 if TYPE_CHECKING:
     from s2t_runtime.model import SpeechToText, load
-    from s2t_runtime.options import GenerationOptions
+    from s2t_runtime.options.generation import GenerationOptions
 else:
     # Imported when first asked for: every module of the package runs this file, and the commands'
     # --help should wait for neither numpy nor onnxruntime. Hidden from type checkers, to which a
     # module's __getattr__ would make any misspelt name a good one.
     _HOMES = {
-        "GenerationOptions": "s2t_runtime.options",
+        "GenerationOptions": "s2t_runtime.options.generation",
         "SpeechToText": "s2t_runtime.model",
         "load": "s2t_runtime.model",
     }

@@ -11,17 +11,17 @@ from typing import Any, Literal, Self, Unpack, overload
 import numpy as np
 
 from s2t_runtime.audio import AudioSource, check_audio, read_audio
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.call_options import DecodingOptions
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.bundles.manifest import Manifest
 from s2t_runtime.errors import ClosedError, OptionError
-from s2t_runtime.manifest import Manifest
-from s2t_runtime.open_session import open_session
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import SearchPlan, plan_search
+from s2t_runtime.options.call import DecodingOptions
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
 from s2t_runtime.results import Hypothesis, Result, TokenEvent
-from s2t_runtime.search import Observer, SearchResult, search
-from s2t_runtime.session import Float32, Int64, Request, Session
-from s2t_runtime.text import load_detokenizer
+from s2t_runtime.search.search import Observer, SearchResult, search
+from s2t_runtime.sessions.open import open_session
+from s2t_runtime.sessions.protocol import Float32, Int64, Request, Session
+from s2t_runtime.text.loading import load_detokenizer
 
 
 def load(
@@ -39,7 +39,7 @@ def load(
         bundle: its directory; a name on the hub is not downloaded, the error says how to get it.
         precision: one of those it holds; None takes its default, and with "tensorrt" the precision of the
             engines where the default has none.
-        provider: where to run, a key of ``s2t_runtime.open_session.PROVIDERS``: "cpu", "cuda", "tensorrt"
+        provider: where to run, a key of ``s2t_runtime.sessions.open.PROVIDERS``: "cpu", "cuda", "tensorrt"
             (engines that compile-s2t built), "tensorrt-ep" or "nv-tensorrt-rtx" (ONNX Runtime's own).
         threads: for one operator; None lets ONNX Runtime count the physical cores.
         verify: "fast" checks every file's size and the SHA-256 of those under 64 MiB, "full" of all.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from support.places import ROOT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from s2t_runtime import SpeechToText
 
-ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "examples" / "digits"
 RECORDINGS_VARIABLE = "S2T_SPOKEN_DIGITS"
 
@@ -84,8 +84,8 @@ def digits_fp16_bundle(
     """
 
     def make(path: Path) -> None:
-        from exporter.add_precision import add_precision
         from exporter.options import AddOptions
+        from exporter.pipeline.add_precision import add_precision
 
         spoken = tuple(sorted((DIGITS / "recordings").glob("several_*.wav")))
         shutil.copytree(digits_bundle, path)
@@ -101,8 +101,8 @@ def digits_int8_bundle(
     """The example bundle with int8 added, checked with recordings too."""
 
     def make(path: Path) -> None:
-        from exporter.add_precision import add_precision
         from exporter.options import AddOptions
+        from exporter.pipeline.add_precision import add_precision
 
         spoken = tuple(sorted((DIGITS / "recordings").glob("*.wav")))
         shutil.copytree(digits_bundle, path)
@@ -123,7 +123,7 @@ def model(digits_bundle: Path) -> Iterator[SpeechToText]:
 @pytest.fixture(scope="module")
 def waveforms() -> list[NDArray[np.float32]]:
     """A few real and stand-in utterances."""
-    from digits_audio import usual_batches
+    from support.digits.audio import usual_batches
 
     return [waveform for batch in usual_batches() for waveform in batch.waveforms]
 

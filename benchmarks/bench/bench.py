@@ -8,18 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from benchmarks import bandwidth_floor
-from benchmarks.bandwidth_floor import Bandwidth
-from benchmarks.bench_cases import basis_sentence, choose_cases, reference_order, with_reference
-from benchmarks.bench_request import BenchRequest
-from benchmarks.busy import current_load
-from benchmarks.environment import describe_environment
-from benchmarks.gpu_cases import Choice
-from benchmarks.gpu_device import GpuDevice, first_gpu
-from benchmarks.interleaved import Repetitions
-from benchmarks.peer import Case, Task
-from benchmarks.ratios import with_ratios
-from benchmarks.recorded_run import (
+from benchmarks.bench.cases import basis_sentence, choose_cases, reference_order, with_reference
+from benchmarks.bench.recorded_run import (
     Say,
     make_directory,
     recorded,
@@ -29,13 +19,23 @@ from benchmarks.recorded_run import (
     write_reports,
     written_files,
 )
+from benchmarks.bench.request import BenchRequest
+from benchmarks.measuring import bandwidth_floor
+from benchmarks.measuring.bandwidth_floor import Bandwidth
+from benchmarks.measuring.busy import current_load
+from benchmarks.measuring.choice import Choice
+from benchmarks.measuring.gpu_device import GpuDevice, first_gpu
+from benchmarks.measuring.interleaved import Repetitions
+from benchmarks.measuring.word_errors import rates, read_references, word_errors
+from benchmarks.peers.protocol import Case, Task
+from benchmarks.peers.tasks import make_tasks, recording_tasks
+from benchmarks.records.environment import describe_environment
+from benchmarks.records.ratios import with_ratios
 from benchmarks.report.markdown import summary_text
-from benchmarks.tasks import make_tasks, recording_tasks
-from benchmarks.word_errors import rates, read_references, word_errors
-from exporter.recorded_source import source_of
-from s2t_runtime.bundle import Bundle, open_bundle
+from exporter.checkpoints.sources.recorded import source_of
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.machine import cuda_driver_problem
-from s2t_runtime.text import load_detokenizer
+from s2t_runtime.text.loading import load_detokenizer
 
 STEM: Final = "latency"
 _FLOOR_NEEDS: Final = ("torch", "onnx_ir")

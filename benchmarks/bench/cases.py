@@ -8,24 +8,22 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-import benchmarks
-from benchmarks.peer import OWN, Case, Offer, peer_module
-from s2t_runtime.open_session import ENGINES
+from benchmarks import peers as peers_room
+from benchmarks.peers.protocol import OWN, Case, Offer, peer_module
+from s2t_runtime.sessions.open import ENGINES
 
 EAGER: Final = "eager"
-_FILE: Final = "peer_"
 _BEST: Final = "fp32"
 
 
 @functools.cache
 def offered_peers() -> Mapping[str, tuple[tuple[str, Offer], ...]]:
-    """Name after --peers -> (kind, offer) of each of its cases: whatever the files ``peer_KIND.py`` offer."""
+    """Name after --peers -> (kind, offer) of each of its cases: whatever the folders of ``benchmarks/peers`` offer."""
     found: dict[str, tuple[tuple[str, Offer], ...]] = {}
-    for module in pkgutil.iter_modules(benchmarks.__path__):
-        if module.name.startswith(_FILE):
-            kind = module.name.removeprefix(_FILE)
-            offers: Mapping[str, Sequence[Offer]] = getattr(peer_module(kind), "OFFERS", {})
-            found |= {name: tuple((kind, one) for one in several) for name, several in offers.items()}
+    for folder in pkgutil.iter_modules(peers_room.__path__):
+        if folder.ispkg:
+            offers: Mapping[str, Sequence[Offer]] = getattr(peer_module(folder.name), "OFFERS", {})
+            found |= {name: tuple((folder.name, one) for one in several) for name, several in offers.items()}
     return MappingProxyType(dict(sorted(found.items(), key=lambda item: (item[0] != EAGER, item[0]))))
 
 
@@ -42,7 +40,7 @@ def choose_cases(
 
     Args:
         bundle: its directory.
-        providers: keys of ``s2t_runtime.open_session.PROVIDERS``.
+        providers: keys of ``s2t_runtime.sessions.open.PROVIDERS``.
         precisions: that the bundle holds.
         peers: keys of ``offered_peers``.
         against: the checkpoint that peers run, as ``check-s2t --against`` takes it.

@@ -8,21 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks import bandwidth_floor
-from benchmarks.bandwidth_floor import Bandwidth
-from benchmarks.busy import Load
 from benchmarks.errors import BenchmarkError, PeerError
-from benchmarks.gpu_cases import Choice
-from benchmarks.gpu_device import GpuDevice
-from benchmarks.interleaved import Repetitions, measure
-from benchmarks.peer import Case, Task
-from benchmarks.peer_process import PeerProcess, has_preparation, prepared
-from benchmarks.processor_time import others_between, processor_time
-from benchmarks.read_record import read_record
-from benchmarks.record import record_of, with_floor, write_record
+from benchmarks.measuring import bandwidth_floor
+from benchmarks.measuring.bandwidth_floor import Bandwidth
+from benchmarks.measuring.busy import Load
+from benchmarks.measuring.choice import Choice
+from benchmarks.measuring.gpu_device import GpuDevice
+from benchmarks.measuring.interleaved import Repetitions, measure
+from benchmarks.measuring.peer_process import PeerProcess, has_preparation, prepared
+from benchmarks.measuring.processor_time import others_between, processor_time
+from benchmarks.peers.protocol import Case, Task
+from benchmarks.records.read import read_record
+from benchmarks.records.record import record_of, with_floor, write_record
 from benchmarks.report.markdown import markdown
 from benchmarks.report.page import page
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
 
 Say = Callable[[str], None]
 

@@ -9,15 +9,15 @@ from typing import Any, Final
 
 import click
 
-from benchmarks.bench_request import DURATIONS_S, BenchRequest, CompareRequest, Request
+from benchmarks.bench.request import DURATIONS_S, BenchRequest, CompareRequest, Request
 from benchmarks.number_options import numbers_between_commas
-from exporter.console import comma_names, require_export_extra, user_errors
+from exporter.commands.console import comma_names, require_export_extra, user_errors
 
 COMMAND: Final = "bench-s2t"
 
 
 def _providers(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    from s2t_runtime.open_session import PROVIDERS  # noqa: PLC0415 - imports numpy; --help needs none of it
+    from s2t_runtime.sessions.open import PROVIDERS  # noqa: PLC0415 - imports numpy; --help needs none of it
 
     return _among(PROVIDERS, comma_names(context, parameter, value), "provider")
 
@@ -26,7 +26,7 @@ def _peers(context: click.Context, parameter: click.Parameter, value: tuple[str,
     names = comma_names(context, parameter, value)
     if not names:
         return ()
-    from benchmarks.bench_cases import offered_peers  # noqa: PLC0415
+    from benchmarks.bench.cases import offered_peers  # noqa: PLC0415
 
     return _among(offered_peers(), names, "peer")
 
@@ -201,17 +201,17 @@ def run(request: Request) -> tuple[str, int]:
         S2TError: a bundle, an option, a file or the output directory cannot be used.
     """
     if isinstance(request, BenchRequest):
-        from benchmarks.bench import measure_bundle  # noqa: PLC0415 - --help must not wait for numpy
+        from benchmarks.bench.bench import measure_bundle  # noqa: PLC0415 - --help must not wait for numpy
 
         return measure_bundle(request, lambda stage: click.echo(f"{stage} ...", err=True)), 0
     return _compared(request)
 
 
 def _compared(request: CompareRequest) -> tuple[str, int]:
-    from benchmarks.comparison import compare  # noqa: PLC0415
-    from benchmarks.comparison_report import comparison_text, passes  # noqa: PLC0415
+    from benchmarks.comparison.compare import compare  # noqa: PLC0415
+    from benchmarks.comparison.report import comparison_text, passes  # noqa: PLC0415
     from benchmarks.errors import BenchmarkError  # noqa: PLC0415
-    from benchmarks.read_record import read_record  # noqa: PLC0415
+    from benchmarks.records.read import read_record  # noqa: PLC0415
 
     found = compare(read_record(request.old), read_record(request.new))
     if request.max_regression is None:

@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.comparison_figures import Figure, figures
-from benchmarks.comparison_quality import Finding, Key, one_sided_rows, quality_changes
+from benchmarks.comparison.figures import Figure, figures
+from benchmarks.comparison.quality import Finding, Key, one_sided_rows, quality_changes
 from benchmarks.errors import BenchmarkError
-from benchmarks.peer import STAGES
+from benchmarks.peers.protocol import STAGES
 
 CONFIDENCE: Final = 0.99
 """Of one interval: a report has dozens, and of 95 % ones several would be wrong."""

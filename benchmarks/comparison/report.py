@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from benchmarks.comparison import CONFIDENCE, LEAST_CHANGE_S, RESAMPLES, Change, Comparison
-from benchmarks.comparison_figures import Figure
-from benchmarks.comparison_quality import Finding
+from benchmarks.comparison.compare import CONFIDENCE, LEAST_CHANGE_S, RESAMPLES, Change, Comparison
+from benchmarks.comparison.figures import Figure
+from benchmarks.comparison.quality import Finding
 
 _MS: Final = 1e3
 _HEADS: Final = (

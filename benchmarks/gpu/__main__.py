@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from benchmarks.number_options import numbers_between_commas
-from exporter.console import user_errors
+from exporter.commands.console import user_errors
 
 if TYPE_CHECKING:
-    from benchmarks.gpu_engines import Need
-    from benchmarks.peer import Task
-    from s2t_runtime.bundle import Bundle
+    from benchmarks.gpu.engines import Need
+    from benchmarks.peers.protocol import Task
+    from s2t_runtime.bundles.bundle import Bundle
 
 COMMAND: Final = "benchmarks.gpu"
 STEM: Final = "gpu"
@@ -98,15 +98,15 @@ def run(request: GpuRequest) -> str:
     Raises:
         S2TError: there is no GPU, or the bundle, an option or the output directory cannot be used.
     """
-    from benchmarks.busy import current_load  # noqa: PLC0415 - --help must not wait for them
-    from benchmarks.environment import describe_environment  # noqa: PLC0415
-    from benchmarks.gpu_cases import choose_cases  # noqa: PLC0415
-    from benchmarks.gpu_device import first_gpu  # noqa: PLC0415
-    from benchmarks.gpu_problems import problems_here, refuse_without_gpu  # noqa: PLC0415
-    from benchmarks.interleaved import Repetitions  # noqa: PLC0415
-    from benchmarks.recorded_run import make_directory, recorded, with_device_memory  # noqa: PLC0415
-    from benchmarks.tasks import make_tasks  # noqa: PLC0415
-    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
+    from benchmarks.bench.recorded_run import make_directory, recorded, with_device_memory  # noqa: PLC0415
+    from benchmarks.gpu.cases import choose_cases  # noqa: PLC0415
+    from benchmarks.gpu.problems import problems_here, refuse_without_gpu  # noqa: PLC0415
+    from benchmarks.measuring.busy import current_load  # noqa: PLC0415 - --help must not wait for them
+    from benchmarks.measuring.gpu_device import first_gpu  # noqa: PLC0415
+    from benchmarks.measuring.interleaved import Repetitions  # noqa: PLC0415
+    from benchmarks.peers.tasks import make_tasks  # noqa: PLC0415
+    from benchmarks.records.environment import describe_environment  # noqa: PLC0415
+    from s2t_runtime.bundles.bundle import open_bundle  # noqa: PLC0415
 
     load = current_load()
     refuse_without_gpu()
@@ -135,13 +135,13 @@ def reported(record: Mapping[str, Any], bundle: Bundle, directory: Path) -> str:
     Raises:
         BenchmarkError: every timed case failed, or the directory cannot be written to.
     """
-    from benchmarks.ratios import with_ratios  # noqa: PLC0415
-    from benchmarks.recorded_run import (  # noqa: PLC0415
+    from benchmarks.bench.recorded_run import (  # noqa: PLC0415
         refuse_unmeasured,
         with_measured_floor,
         write_reports,
         written_files,
     )
+    from benchmarks.records.ratios import with_ratios  # noqa: PLC0415
     from benchmarks.report.markdown import summary_text  # noqa: PLC0415
 
     refuse_unmeasured(record)
@@ -152,8 +152,8 @@ def reported(record: Mapping[str, Any], bundle: Bundle, directory: Path) -> str:
 
 
 def _need(bundle: Bundle, request: GpuRequest, tasks: Sequence[Task], target: str) -> Need:
-    from benchmarks.gpu_engines import Need  # noqa: PLC0415
-    from benchmarks.tasks import request_of  # noqa: PLC0415
+    from benchmarks.gpu.engines import Need  # noqa: PLC0415
+    from benchmarks.peers.tasks import request_of  # noqa: PLC0415
 
     requests = tuple(request_of(bundle, task) for task in tasks)
     length = max(one.max_length for one in requests)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.bench_cases import answering_case
-from benchmarks.peer import Case
+from benchmarks.bench.cases import answering_case
+from benchmarks.measuring.choice import Choice
+from benchmarks.peers.protocol import Case
 
 EAGER: Final = {"fp32": "eager fp32", "fp16": "eager fp16"}
 COMPILED: Final = "torch.compile fp16"
@@ -29,21 +30,6 @@ class Problems:
     torch: str | None
     checkpoint: str | None
     engines: Mapping[str, str | None]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is measured.
-
-    Attributes:
-        cases: in the order of their turns.
-        references: names of those that every answer is compared with.
-        left_out: name -> why it is not measured.
-    """
-
-    cases: tuple[Case, ...]
-    references: tuple[str, ...]
-    left_out: Mapping[str, str]
 
 
 def engine_precision(precisions: Sequence[str]) -> str:

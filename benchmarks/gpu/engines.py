@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.gpu_cases import engine_precision
-from s2t_runtime.bundle import Bundle
-from s2t_runtime.engine_choice import find_engines
+from benchmarks.gpu.cases import engine_precision
+from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.errors import AudioError, OptionError, S2TError
-from s2t_runtime.session import Request
-from s2t_runtime.session_tensorrt import cuda_python_problem, tensorrt_versions
+from s2t_runtime.sessions.engines.choice import find_engines
+from s2t_runtime.sessions.protocol import Request
+from s2t_runtime.sessions.tensorrt.libraries import cuda_python_problem, tensorrt_versions
 
 _RTX_TARGETS: Final = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
 _BATCH: Final = 1
@@ -78,8 +78,8 @@ def _has_engines(bundle: Bundle, flavour: str, version: str, need: Need) -> bool
 
 
 def _build(bundle: Bundle, flavour: str, need: Need) -> None:
-    from exporter.engine_build import compile_bundle  # noqa: PLC0415 - a bundle with engines needs no exporter
-    from exporter.engine_options import EngineOptions  # noqa: PLC0415
+    from exporter.engines.build import compile_bundle  # noqa: PLC0415 - a bundle with engines needs no exporter
+    from exporter.engines.options import EngineOptions  # noqa: PLC0415
 
     # A GPU that TensorRT-RTX does not name gets its portable plan: what it says of it is worth knowing.
     portable_or_own = (need.target,) if need.target in _RTX_TARGETS else ()

@@ -6,14 +6,14 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.gpu_cases import Problems
-from benchmarks.gpu_engines import Need, engine_problem
-from exporter.console import EXTRA
+from benchmarks.gpu.cases import Problems
+from benchmarks.gpu.engines import Need, engine_problem
+from exporter.checkpoints.sources.recorded import source_of
+from exporter.commands.console import EXTRA
 from exporter.errors import CheckpointError
-from exporter.recorded_source import source_of
-from s2t_runtime.bundle import Bundle
-from s2t_runtime.cli_doctor import diagnose
-from s2t_runtime.engine_record import FLAVOURS
+from s2t_runtime.bundles.bundle import Bundle
+from s2t_runtime.bundles.engine_record import FLAVOURS
+from s2t_runtime.commands.doctor import diagnose
 from s2t_runtime.machine import cuda_driver_problem
 
 
@@ -55,7 +55,7 @@ def _torch_problem() -> str | None:
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         return f'{", ".join(missing)} not installed: pip install "export-s2t[export]"'
-    from benchmarks.peer_torch import torch_problem  # noqa: PLC0415
+    from benchmarks.peers.torch.peer import torch_problem  # noqa: PLC0415
 
     return torch_problem()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.peer import Answer
+from benchmarks.peers.protocol import Answer
 
 
 @dataclass(frozen=True)

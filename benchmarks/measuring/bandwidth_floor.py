@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
 
 _GIB: Final = 2**30
 _CPU_BYTES: Final = _GIB // 2
@@ -73,7 +73,7 @@ def measured_bandwidth(device: Literal["cuda", "cpu"], threads: int | None = Non
 def _measure(device: Literal["cuda", "cpu"], threads: int | None) -> Bandwidth:
     if device == "cuda":
         from benchmarks.errors import PeerError  # noqa: PLC0415
-        from benchmarks.peer_torch import torch_problem  # noqa: PLC0415
+        from benchmarks.peers.torch.peer import torch_problem  # noqa: PLC0415
 
         if problem := torch_problem():
             raise PeerError(problem)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.processor_time import Others
+from benchmarks.measuring.processor_time import Others
 
 _BUSY_SHARE: Final = 0.25
 """Of the cores, kept busy by others before anything is measured."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from benchmarks.errors import PeerError
-from benchmarks.peer import Answer, Case, Peer, Run, StageTimes, Task
-from benchmarks.processor_time import Others
+from benchmarks.measuring.processor_time import Others
+from benchmarks.peers.protocol import Answer, Case, Peer, Run, StageTimes, Task
 
 _Item = TypeVar("_Item")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.errors import PeerError
-from benchmarks.peer import Answer, Case, Run, Task, open_peer, peer_module
-from benchmarks.process_memory import process_memory
+from benchmarks.measuring.process_memory import process_memory
+from benchmarks.peers.protocol import Answer, Case, Run, Task, open_peer, peer_module
 from s2t_runtime.errors import S2TError
 
 _PATIENCE_S: Final = 30

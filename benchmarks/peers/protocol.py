@@ -1,6 +1,6 @@
 """What is measured: a peer decodes a task, says how long each stage took, and what it answered.
 
-A peer is one file, ``peer_KIND.py``, that imports nothing heavy before it is opened. It has
+A peer is one folder, ``benchmarks/peers/KIND``, whose ``peer.py`` imports nothing heavy before it is opened. It has
 
 - ``open_peer(**settings) -> Peer``; a case names its kind and settings;
 - ``OFFERS``, name -> ``Offer``s: what ``bench-s2t --peers NAME`` measures, unless it cannot be asked for;
@@ -140,7 +140,7 @@ class Case:
 
     Attributes:
         name: in tables and records.
-        kind: its file is ``benchmarks/peer_KIND.py``.
+        kind: its file is ``benchmarks/peers/KIND/peer.py``.
         settings: what its ``open_peer`` takes; JSON values.
         precision: of its weights; decides its bandwidth floor.
         timed: False for one that only answers, so that others can be compared with it.
@@ -171,7 +171,7 @@ class Offer:
 
 def peer_module(kind: str) -> ModuleType:
     """The peer's file."""
-    return importlib.import_module(f"benchmarks.peer_{kind}")
+    return importlib.import_module(f"benchmarks.peers.{kind}.peer")
 
 
 def open_peer(case: Case) -> Peer:

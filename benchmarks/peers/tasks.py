@@ -11,14 +11,14 @@ from typing import TypeAlias
 import soundfile
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peer import Task
-from exporter.probe_audio import probe_utterance
+from benchmarks.peers.protocol import Task
+from exporter.reference.probe_audio import probe_utterance
 from s2t_runtime.audio import check_audio, read_audio
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.errors import AudioError
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import SearchPlan, plan_search
-from s2t_runtime.session import Request
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
+from s2t_runtime.sessions.protocol import Request
 
 FirstToken: TypeAlias = str | int
 """What every hypothesis begins with: the code of a language, or a token's id."""

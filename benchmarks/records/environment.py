@@ -12,9 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.machine import describe_machine, installed_versions
-from s2t_runtime.session_tensorrt import tensorrt_versions
+from s2t_runtime.sessions.tensorrt.libraries import tensorrt_versions
 
 PACKAGES: Final = (
     "export-s2t",
@@ -28,7 +28,7 @@ PACKAGES: Final = (
     "polygraphy",
 )
 _OWN_FILE: Final = Path(__file__).resolve()
-_ROOT: Final = _OWN_FILE.parents[1]
+_ROOT: Final = _OWN_FILE.parents[2]
 _GOVERNOR: Final = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _GPU_STATE: Final = (
     "pstate",

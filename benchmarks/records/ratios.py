@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.comparison import LEAST_REPETITIONS, ratio_interval, repetition_values
-from benchmarks.peer import OWN
+from benchmarks.comparison.compare import LEAST_REPETITIONS, ratio_interval, repetition_values
+from benchmarks.peers.protocol import OWN
 
 _STAGES: Final = (("step", "step"), ("encoder", "encoder"), ("total", "utterance"))
 """Stage -> as it is called."""

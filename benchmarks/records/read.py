@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.record import RECORD_VERSION
+from benchmarks.records.record import RECORD_VERSION
 
 _NEEDED: Final = ("environment", "cases", "workloads", "rows", "footprints", "left_out")
 

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.bandwidth_floor import Bandwidth, floor_s
-from benchmarks.busy import Load, busy_notes
-from benchmarks.interleaved import Measured, Repetitions
-from benchmarks.peer import Case, Task
-from benchmarks.record_rows import rows_of, workloads_of
+from benchmarks.measuring.bandwidth_floor import Bandwidth, floor_s
+from benchmarks.measuring.busy import Load, busy_notes
+from benchmarks.measuring.interleaved import Measured, Repetitions
+from benchmarks.peers.protocol import Case, Task
+from benchmarks.records.rows import rows_of, workloads_of
 
 RECORD_VERSION: Final = 2
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.agreement import Agreement, agreement
-from benchmarks.interleaved import Measurement
-from benchmarks.peer import STAGES, StageTimes, Task
-from benchmarks.summary import summarise
+from benchmarks.measuring.agreement import Agreement, agreement
+from benchmarks.measuring.interleaved import Measurement
+from benchmarks.measuring.summary import summarise
+from benchmarks.peers.protocol import STAGES, StageTimes, Task
 
 _WATCHED: Final = ("encoder", "total")
 """Stages whose repetitions should be equal, so that their spread is noise; a step grows with the tokens before it."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
-from benchmarks.report.bars import legend
+from benchmarks.report.drawing.bars import legend
+from benchmarks.report.drawing.markup import Element, tag
 from benchmarks.report.figures import digits, mebibytes, readable_time
-from benchmarks.report.markup import Element, tag
 from benchmarks.report.plots import (
     PART_NAMES,
     breakdown_plot,

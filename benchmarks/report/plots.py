@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.report.axes import Axis, fitting_axis, linear_axis, log_axis
-from benchmarks.report.bars import Bar, Stack, bar_chart, stack_chart
-from benchmarks.report.distributions import Distribution, distribution_chart
+from benchmarks.report.drawing.axes import Axis, fitting_axis, linear_axis, log_axis
+from benchmarks.report.drawing.bars import Bar, Stack, bar_chart, stack_chart
+from benchmarks.report.drawing.distributions import Distribution, distribution_chart
+from benchmarks.report.drawing.frame import Label
+from benchmarks.report.drawing.lines import Axes, Level, Line, Point, line_chart
+from benchmarks.report.drawing.markup import Element
 from benchmarks.report.figures import digits, readable_time, time_unit
-from benchmarks.report.frame import Label
-from benchmarks.report.lines import Axes, Level, Line, Point, line_chart
-from benchmarks.report.markup import Element
 from benchmarks.report.view import Row, View
 
 PARTS: Final = ("audio", "encoder", "first_step", "step", "search", "detokenise")

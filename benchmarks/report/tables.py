@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.peer import STAGES
+from benchmarks.peers.protocol import STAGES
 from benchmarks.report.figures import NONE, digits, mebibytes, milliseconds, percent
 from benchmarks.report.view import Row, View
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.peer import OWN
+from benchmarks.peers.protocol import OWN
 from benchmarks.report.figures import NONE, percent, small
 
 _HEADLINE_S: Final = 10.0

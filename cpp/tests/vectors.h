@@ -22,7 +22,7 @@ std::string vector_path(const std::string& name);
 
 Json document(const std::string& path);
 
-/// The cases of a file that tests/golden_vectors.py wrote.
+/// The cases of a file that tests/support/cpp/golden_vectors.py wrote.
 Json vectors(const std::string& name);
 
 LoadOptions one_thread();

@@ -9,12 +9,13 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, SpeechEncoderDecoderModel
 
-from exporter.companions import feature_settings, load_extractor, load_tokenizer
-from exporter.configuration import read_config
+from exporter.checkpoints.companions.loading import feature_settings, load_extractor, load_tokenizer
+from exporter.checkpoints.configuration import read_config
+from exporter.checkpoints.origin import Origin
+from exporter.checkpoints.sources.files import CheckpointFiles, OnStage, fetch_weights
+from exporter.checkpoints.sources.weight_files import WEIGHT_FILES
+from exporter.checkpoints.weights import load_weights
 from exporter.errors import CheckpointError
-from exporter.hub import WEIGHT_FILES, CheckpointFiles, OnStage, fetch_weights
-from exporter.origin import Origin
-from exporter.weights import load_weights
 
 TOKENIZER_FILES = (
     "tokenizer.json",

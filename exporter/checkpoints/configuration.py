@@ -16,9 +16,9 @@ from transformers import (
     Wav2Vec2Config,
 )
 
+from exporter.checkpoints.companions.generation_defaults import unsupported_options
+from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
-from exporter.generation_defaults import unsupported_options
-from exporter.hub import CheckpointFiles
 from graphs.support import reasons_against
 
 _MODEL_TYPE = "speech-encoder-decoder"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from exporter.checkpoint import Checkpoint, load_checkpoint
-from exporter.hub import OnStage, locate_checkpoint
-from exporter.pair import load_pair
-from exporter.random_weights import make_checkpoint
-from exporter.sources import CheckpointSource, PairSource, RandomWeightsSource, Source
+from exporter.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from exporter.checkpoints.pair import load_pair
+from exporter.checkpoints.random_weights import make_checkpoint
+from exporter.checkpoints.sources.files import OnStage, locate_checkpoint
+from exporter.checkpoints.sources.kinds import CheckpointSource, PairSource, RandomWeightsSource, Source
 
 
 def load_source(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from exporter.hub import CheckpointFiles, read_licence
+from exporter.checkpoints.sources.files import CheckpointFiles, read_licence
 
 Kind = Literal["checkpoint", "pair", "random_weights"]
 _LAYER_NUMBER = re.compile(r"\.\d+(?=\.)")

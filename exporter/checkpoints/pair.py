@@ -14,15 +14,15 @@ from transformers import (
     SpeechEncoderDecoderModel,
 )
 
-from exporter.checkpoint import LOADING, READING, Checkpoint, require_files
-from exporter.companions import load_extractor, load_tokenizer
-from exporter.configuration import read_generation_config, read_half
+from exporter.checkpoints.checkpoint import LOADING, READING, Checkpoint, require_files
+from exporter.checkpoints.companions.generation_defaults import unsupported_options
+from exporter.checkpoints.companions.loading import load_extractor, load_tokenizer
+from exporter.checkpoints.companions.special_tokens import with_special_tokens
+from exporter.checkpoints.configuration import read_generation_config, read_half
+from exporter.checkpoints.origin import Origin, by_layer
+from exporter.checkpoints.sources.files import CheckpointFiles, OnStage, fetch_weights
+from exporter.checkpoints.weights import load_weights
 from exporter.errors import UnsupportedModelError
-from exporter.generation_defaults import unsupported_options
-from exporter.hub import CheckpointFiles, OnStage, fetch_weights
-from exporter.origin import Origin, by_layer
-from exporter.special_tokens import with_special_tokens
-from exporter.weights import load_weights
 from graphs.support import reasons_against
 
 # A sequence-to-sequence model saves the embedding that its halves share under this name alone, and a decoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
 
 
 def usual_prompt(checkpoint: Checkpoint, languages: Mapping[str, int]) -> list[int]:

@@ -13,13 +13,13 @@ from transformers import SpeechEncoderDecoderModel
 from transformers.initialization import no_init_weights
 from transformers.pytorch_utils import Conv1D
 
-from exporter.checkpoint import READING, Checkpoint, has_extractor, has_tokenizer
-from exporter.companions import load_extractor, load_tokenizer
-from exporter.configuration import read_config, read_generation_config
-from exporter.hub import CheckpointFiles, OnStage
-from exporter.neutral_companions import neutral_extractor, neutral_tokenizer
-from exporter.origin import Origin
-from exporter.special_tokens import with_special_tokens
+from exporter.checkpoints.checkpoint import READING, Checkpoint, has_extractor, has_tokenizer
+from exporter.checkpoints.companions.loading import load_extractor, load_tokenizer
+from exporter.checkpoints.companions.neutral import neutral_extractor, neutral_tokenizer
+from exporter.checkpoints.companions.special_tokens import with_special_tokens
+from exporter.checkpoints.configuration import read_config, read_generation_config
+from exporter.checkpoints.origin import Origin
+from exporter.checkpoints.sources.files import CheckpointFiles, OnStage
 
 MAKING = "make random weights"
 

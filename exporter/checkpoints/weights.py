@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, brief_error
-from exporter.hub import CheckpointFiles
 
 
 def load_weights(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from exporter.cli_results import parity_lines, precision_lines
-from exporter.console import StageLines, quiet_libraries, readable_size
+from exporter.commands.console import StageLines, quiet_libraries, readable_size
+from exporter.commands.results import parity_lines, precision_lines
 from exporter.options import AddOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from exporter.add_precision import AddResult
+    from exporter.pipeline.add_precision import AddResult
 
 _TAKEN = frozenset({"checkpoint", "added", "against", "audio", "budget", "check", "quiet"})
 """Parameters of export-s2t that go with --add-precision."""
@@ -66,7 +66,7 @@ def run_addition(options: AddOptions, *, quiet: bool = False) -> None:
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from exporter.add_precision import add_precision  # noqa: PLC0415
+    from exporter.pipeline.add_precision import add_precision  # noqa: PLC0415
 
     quiet_libraries(quiet=quiet)
     console = Console(markup=False, emoji=False)  # paths may hold brackets

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.console import comma_names, quiet_libraries, require_export_extra, user_errors
-from exporter.file_lists import FileList, FileListCommand
-from exporter.recorded_source import source_of
+from exporter.checkpoints.sources.recorded import source_of
+from exporter.commands.console import comma_names, quiet_libraries, require_export_extra, user_errors
+from exporter.commands.file_lists import FileList, FileListCommand
 
 if TYPE_CHECKING:
-    from exporter.parity_report import ParityReport
+    from exporter.parity.report import ParityReport
 
 COMMAND = "check-s2t"
 
@@ -69,7 +69,7 @@ def main(*, as_json: bool, **arguments: object) -> None:
 
 
 def _render(reports: list[ParityReport], *, as_json: bool) -> str:
-    from exporter.parity_report import records_json, render_markdown  # noqa: PLC0415
+    from exporter.parity.report import records_json, render_markdown  # noqa: PLC0415
 
     return records_json(reports) if as_json else render_markdown([report.record() for report in reports])
 
@@ -80,10 +80,10 @@ def run(request: CheckRequest) -> list[ParityReport]:
     Raises:
         S2TError: the bundle, the checkpoint or a recording cannot be read.
     """
-    from exporter.load_source import load_source  # noqa: PLC0415 - --help must not wait for torch
-    from exporter.parity import check_parity  # noqa: PLC0415
-    from exporter.recordings import read_recordings  # noqa: PLC0415
-    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
+    from exporter.checkpoints.load import load_source  # noqa: PLC0415 - --help must not wait for torch
+    from exporter.parity.check import check_parity  # noqa: PLC0415
+    from exporter.reference.recordings import read_recordings  # noqa: PLC0415
+    from s2t_runtime.bundles.bundle import open_bundle  # noqa: PLC0415
 
     quiet_libraries()
     bundle = open_bundle(request.bundle)

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from exporter.cli_engines import engine_build_options, show_census, show_engines, take_engine_fields
-from exporter.console import StageLines, user_errors
-from exporter.engine_options import DEFAULT_PRECISION, EngineOptions
-from s2t_runtime.engine_record import FLAVOURS
-from s2t_runtime.profile_table import DEFAULT_MAX_AUDIO_S
+from exporter.commands.console import StageLines, user_errors
+from exporter.commands.engine_flags import engine_build_options, show_census, show_engines, take_engine_fields
+from exporter.engines.options import DEFAULT_PRECISION, EngineOptions
+from s2t_runtime.bundles.engine_record import FLAVOURS
+from s2t_runtime.sessions.profiles.table import DEFAULT_MAX_AUDIO_S
 
 COMMAND = "compile-s2t"
 
@@ -59,8 +59,8 @@ def run(path: Path, options: EngineOptions, *, dry_run: bool = False, quiet: boo
     """
     from rich.console import Console  # noqa: PLC0415 - --help needs none of these
 
-    from exporter.engine_build import census_of_bundle, compile_bundle  # noqa: PLC0415
-    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
+    from exporter.engines.build import census_of_bundle, compile_bundle  # noqa: PLC0415
+    from s2t_runtime.bundles.bundle import open_bundle  # noqa: PLC0415
     from s2t_runtime.machine import describe_machine  # noqa: PLC0415
 
     console = Console(markup=False, emoji=False)  # paths may hold brackets

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.sources import FETCH_STAGES
+from exporter.checkpoints.sources.kinds import FETCH_STAGES
 from s2t_runtime.errors import S2TError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from exporter.console import comma_names, readable_size
-from exporter.engine_options import DEFAULT_TARGETS, PORTABLE, parse_spans, parse_targets
-from s2t_runtime.engine_targets import gpu_problem, target_of
-from s2t_runtime.profile_table import (
+from exporter.commands.console import comma_names, readable_size
+from exporter.engines.options import DEFAULT_TARGETS, PORTABLE, parse_spans, parse_targets
+from s2t_runtime.sessions.engines.targets import gpu_problem, target_of
+from s2t_runtime.sessions.profiles.table import (
     DEFAULT_MAX_BATCH,
     DEFAULT_MAX_BEAMS,
     DEFAULT_MAX_LENGTH,
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from exporter.engine_build import Census, CompileResult
-    from s2t_runtime.engine_record import EngineRecord
+    from exporter.engines.build import Census, CompileResult
+    from s2t_runtime.bundles.engine_record import EngineRecord
     from s2t_runtime.machine import Machine
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

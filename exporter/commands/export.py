@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from exporter.cli_add import run_addition, take_addition
-from exporter.cli_engines import ENGINE_FLAGS, engine_build_options, show_engines, take_engine_fields
-from exporter.cli_results import show_result
-from exporter.cli_source import OTHER_SOURCES, source_options, take_source
-from exporter.console import (
+from exporter.checkpoints.sources.kinds import Source
+from exporter.commands.add import run_addition, take_addition
+from exporter.commands.console import (
     StageLines,
     comma_names,
     quiet_libraries,
     require_export_extra,
     user_errors,
 )
-from exporter.engine_options import DEFAULT_PRECISION, EngineOptions
-from exporter.file_lists import FileList, FileListCommand
+from exporter.commands.engine_flags import (
+    ENGINE_FLAGS,
+    engine_build_options,
+    show_engines,
+    take_engine_fields,
+)
+from exporter.commands.file_lists import FileList, FileListCommand
+from exporter.commands.results import show_result
+from exporter.commands.source_flags import OTHER_SOURCES, source_options, take_source
+from exporter.engines.options import DEFAULT_PRECISION, EngineOptions
 from exporter.options import DEFAULT_BUDGET, DEFAULT_MAX_AUDIO_S, PRECISIONS, ExportOptions
-from exporter.sources import Source
-from s2t_runtime.engine_record import FLAVOURS
+from s2t_runtime.bundles.engine_record import FLAVOURS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -189,7 +194,7 @@ def run(
     """
     from rich.console import Console  # noqa: PLC0415 - --help needs no rich, and no torch either
 
-    from exporter.pipeline import export_checkpoint  # noqa: PLC0415
+    from exporter.pipeline.export_checkpoint import export_checkpoint  # noqa: PLC0415
     from exporter.versions import untested_versions  # noqa: PLC0415
 
     console = Console(markup=False, emoji=False)  # paths may hold brackets
@@ -197,7 +202,7 @@ def run(
     for warning in untested_versions():
         click.echo(f"{COMMAND}: warning: {warning}", err=True)
     if engines is not None:
-        from exporter.engine_process import choose_flavour  # noqa: PLC0415
+        from exporter.engines.process import choose_flavour  # noqa: PLC0415
 
         choose_flavour(engines.flavour)  # not after minutes of export
     stages = StageLines(console, quiet=quiet)
@@ -214,9 +219,9 @@ def run(
 
 
 def _compile(console: Console, bundle: Path, engines: EngineOptions, *, quiet: bool) -> None:
-    from exporter.engine_build import compile_bundle  # noqa: PLC0415
+    from exporter.engines.build import compile_bundle  # noqa: PLC0415
     from exporter.errors import EngineError  # noqa: PLC0415
-    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
+    from s2t_runtime.bundles.bundle import open_bundle  # noqa: PLC0415
     from s2t_runtime.machine import describe_machine  # noqa: PLC0415
 
     stages = StageLines(console, quiet=quiet)

@@ -6,14 +6,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from exporter.console import readable_size
+from exporter.commands.console import readable_size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from exporter.parity_report import ParityReport
-    from exporter.pipeline import ExportResult
-    from s2t_runtime.manifest import Manifest
+    from exporter.parity.report import ParityReport
+    from exporter.pipeline.export_checkpoint import ExportResult
+    from s2t_runtime.bundles.manifest import Manifest
 
 _ALWAYS: Final = {"float16": "norms and softmax", "int8": "norms, attention and scores"}
 """Base of a precision policy -> what is float32 in every graph."""
@@ -33,7 +33,7 @@ def parity_lines(reports: Sequence[ParityReport]) -> list[str]:
 
 def precision_lines(manifest: Manifest, precisions: Iterable[str]) -> list[str]:
     """What had to stay in float32, beyond what always does."""
-    from exporter.precision_policy import FIXED_BLOCKS  # noqa: PLC0415
+    from exporter.precisions.policy import FIXED_BLOCKS  # noqa: PLC0415
 
     lines = []
     for precision in precisions:

@@ -7,7 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.sources import DEFAULT_SEED, CheckpointSource, PairSource, RandomWeightsSource, Source
+from exporter.checkpoints.sources.kinds import (
+    DEFAULT_SEED,
+    CheckpointSource,
+    PairSource,
+    RandomWeightsSource,
+    Source,
+)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OPTIONS = (

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from exporter.engine_folder import engine_folder, keep_engine, locked_engines, usable_record
-from exporter.engine_options import DEFAULT_TARGETS, PORTABLE, EngineOptions
-from exporter.engine_process import ask, choose_flavour
-from exporter.engine_profiles import profile_table, profiles_hash, profiles_of
+from exporter.engines.folder import engine_folder, keep_engine, locked_engines, usable_record
+from exporter.engines.options import DEFAULT_TARGETS, PORTABLE, EngineOptions
+from exporter.engines.process import ask, choose_flavour
+from exporter.engines.profiles import profile_table, profiles_hash, profiles_of
 from exporter.errors import EngineError, GraphError
-from s2t_runtime.bundle import GRAPH_NAMES, Bundle
-from s2t_runtime.engine_record import RECORD_VERSION, BoundTensor, EngineRecord, Profile
-from s2t_runtime.manifest import GraphInfo
-from s2t_runtime.profile_table import bounds_of
+from s2t_runtime.bundles.bundle import GRAPH_NAMES, Bundle
+from s2t_runtime.bundles.engine_record import RECORD_VERSION, BoundTensor, EngineRecord, Profile
+from s2t_runtime.bundles.manifest import GraphInfo
+from s2t_runtime.sessions.profiles.table import bounds_of
 
 _BUILD_ORDER: Final = ("encoder", "decoder_with_past", "decoder_first_step")
 Census = Mapping[str, Mapping[str, int]]
@@ -186,7 +186,7 @@ def frames_of(bundle: Bundle, encoder: GraphInfo, samples: int) -> int:
     Raises:
         EngineError: the graph leaves the number open.
     """
-    from exporter.onnx_session import output_shapes  # noqa: PLC0415 - a wrong option needs no onnxruntime
+    from exporter.onnx.session import output_shapes  # noqa: PLC0415 - a wrong option needs no onnxruntime
 
     try:
         shapes = output_shapes(bundle.path_of(encoder.path), {"batch": 1, "samples": samples})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.errors import EngineError
-from exporter.precision_names import in_blocks
+from exporter.onnx.block_names import in_blocks
 
 PRODUCTS: Final = frozenset({"MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION"})
 """Layer types that multiply matrices, so where float32 costs time."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.errors import ExportError
-from s2t_runtime.engine_record import FLAVOURS
-from s2t_runtime.profile_table import DEFAULT_MAX_BATCH, DEFAULT_MAX_BEAMS, DEFAULT_MAX_PROMPT
+from s2t_runtime.bundles.engine_record import FLAVOURS
+from s2t_runtime.sessions.profiles.table import DEFAULT_MAX_BATCH, DEFAULT_MAX_BEAMS, DEFAULT_MAX_PROMPT
 
 DEFAULT_TARGETS: Final = ("sm86", "sm89", "sm120")
 PORTABLE: Final = "portable"

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from exporter.engine_tensorrt import MODULES
+from exporter.engines.tensorrt_builder import MODULES
 from exporter.errors import EngineError
-from s2t_runtime.engine_record import FLAVOURS
+from s2t_runtime.bundles.engine_record import FLAVOURS
 from s2t_runtime.machine import describe_machine
 
-_ROOT: Final = Path(__file__).resolve().parents[1]
+_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def missing_modules(flavour: str) -> list[str]:
@@ -61,7 +61,7 @@ def ask(flavour: str, task: str, request: Mapping[str, Any], *, what: str) -> di
     message = {**request, "flavour": flavour, "task": task, "parent": os.getpid()}
     done = subprocess.run(
         # -P: a file of the working directory must not stand in for a module.
-        [sys.executable, "-P", "-m", "exporter.engine_tensorrt"],
+        [sys.executable, "-P", "-m", "exporter.engines.tensorrt_builder"],
         input=json.dumps(message),
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
 """The profiles that a build is told, checked before the builder sees them.
 
-The ranges come from ``s2t_runtime.profile_table``; here they are held against what bundle and decoder
+The ranges come from ``s2t_runtime.sessions.profiles.table``; here they are held against what bundle and decoder
 take. TensorRT itself would build an engine for audio too short to give a frame, which can only fail when
 it runs.
 """
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final
 
-from exporter.engine_options import AudioSpan, EngineOptions
+from exporter.engines.options import AudioSpan, EngineOptions
 from exporter.errors import EngineError
-from s2t_runtime.engine_record import AxisRange, Profile
-from s2t_runtime.manifest import GraphInfo, Manifest
-from s2t_runtime.profile_table import (
+from s2t_runtime.bundles.engine_record import AxisRange, Profile
+from s2t_runtime.bundles.manifest import GraphInfo, Manifest
+from s2t_runtime.sessions.profiles.table import (
     Sizes,
     default_samples,
     default_sizes,

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from exporter.engine_census import Layer, census_of, check_products
+from exporter.engines.census import Layer, census_of, check_products
 from exporter.errors import EngineError
 from s2t_runtime.errors import S2TError
 

@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from exporter.errors import GraphError
-from exporter.onnx_export import OPSET
+from exporter.onnx.export import OPSET
 from graphs import GraphSignature, TensorSpec
 
 FORBIDDEN_OPERATORS = frozenset({"NonZero", "Loop", "If", "Scan", "Compress", "Unique", "DFT", "STFT"})

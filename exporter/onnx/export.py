@@ -11,11 +11,11 @@ import onnx_ir as ir
 import torch
 
 from exporter.errors import GraphError
-from exporter.graph_exports import GraphExport
-from exporter.passes.apply_signature import apply_signature
-from exporter.passes.finite_constants import finite_constants
-from exporter.passes.name_blocks import name_blocks
-from exporter.passes.strip_metadata import strip_metadata
+from exporter.onnx.graph_exports import GraphExport
+from exporter.onnx.passes.apply_signature import apply_signature
+from exporter.onnx.passes.finite_constants import finite_constants
+from exporter.onnx.passes.name_blocks import name_blocks
+from exporter.onnx.passes.strip_metadata import strip_metadata
 
 OPSET = 20
 """The first opset with Gelu as one operator; 18 spells it out in Erf, which optimisers then miss."""

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from exporter.errors import GraphError
-from s2t_runtime.int8_overflow import EXACT_PRODUCTS, products_overflow
+from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
 
 Array = NDArray[Any]
 
@@ -43,7 +43,7 @@ def _load(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
 def _options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    # As the runtime does: what is measured here must be what a bundle computes (s2t_runtime/graph_loader.py).
+    # As the runtime does: what is measured here must be what a bundle computes (s2t_runtime/sessions/onnxruntime/graph_loader.py).
     if products_overflow(ort):
         options.add_session_config_entry(*EXACT_PRODUCTS)
     return options

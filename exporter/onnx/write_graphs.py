@@ -11,13 +11,13 @@ import onnx_ir as ir
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import UnsupportedModelError
-from exporter.graph_exports import decoder_exports, encoder_export, encoder_module
-from exporter.onnx_checks import check_graph
-from exporter.onnx_export import onnx_from_graph
-from exporter.passes.project_last import project_last
-from exporter.passes.share_weights import share_weights
+from exporter.onnx.checks import check_graph
+from exporter.onnx.export import onnx_from_graph
+from exporter.onnx.graph_exports import decoder_exports, encoder_export, encoder_module
+from exporter.onnx.passes.project_last import project_last
+from exporter.onnx.passes.share_weights import share_weights
 from graphs import (
     CrossAttentionMode,
     DecoderGeometry,
@@ -29,7 +29,7 @@ from graphs import (
     restricted_output,
     traceable,
 )
-from graphs.precision import BlockPlan, in_precisions, model_roots
+from graphs.precision.blocks import BlockPlan, in_precisions, model_roots
 from graphs.signature import DType
 
 DECODER_WEIGHTS = "decoder.onnx.data"

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter.checkpoint import Checkpoint
-from exporter.eager_reference import EagerReference
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.checkpoints.prompt import usual_prompt
 from exporter.errors import CheckpointError
-from exporter.manifest_builder import installed_version
-from exporter.parity_generate import EXACT, LOG_MEL_SCORE_TOLERANCE, Allowance, Utterance, compare_decodings
-from exporter.parity_graphs import compare_graphs
-from exporter.parity_plan import plan_for
-from exporter.parity_report import ParityReport
-from exporter.parity_steps import compare_steps
-from exporter.prompt import usual_prompt
-from exporter.step_errors import MEASURES, end_tokens
+from exporter.parity.coverage import plan_for
+from exporter.parity.decodings import EXACT, LOG_MEL_SCORE_TOLERANCE, Allowance, compare_decodings
+from exporter.parity.graphs import compare_graphs
+from exporter.parity.report import ParityReport
+from exporter.parity.steps import compare_steps
+from exporter.reference.eager import EagerReference
+from exporter.reference.step_errors import MEASURES, end_tokens
+from exporter.reference.utterance import Utterance
+from exporter.versions import installed_version
 from graphs import DecoderGeometry, LogMelSettings, decoder_geometry
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.manifest import DecoderInfo, Manifest, PrecisionErrors, PrecisionPolicy
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.bundles.manifest import DecoderInfo, Manifest, PrecisionErrors, PrecisionPolicy
 from s2t_runtime.model import SpeechToText
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.session_onnxruntime import OnnxSession
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.sessions.onnxruntime.session import OnnxSession
 
 _VERSIONS = ("export-s2t", "torch", "transformers", "onnxruntime")
 

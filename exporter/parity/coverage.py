@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.parity_generate import Utterance
-from exporter.probe_audio import probe_utterance
+from exporter.reference.probe_audio import probe_utterance
+from exporter.reference.utterance import Utterance
 from s2t_runtime.model import SpeechToText
 
 _LARGE_MODEL_PARAMETERS = 150_000_000

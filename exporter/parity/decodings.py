@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from transformers import GenerationConfig
 
-from exporter.eager_reference import EagerHypotheses, EagerReference
-from exporter.generation_defaults import is_harmless
+from exporter.checkpoints.companions.generation_defaults import is_harmless
+from exporter.reference.eager import EagerHypotheses, EagerReference
+from exporter.reference.utterance import Utterance
 from s2t_runtime.model import SpeechToText
 from s2t_runtime.results import Result
 
@@ -40,14 +40,6 @@ class Allowance:
 
 EXACT = Allowance()
 """float32's own."""
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One recording to decode both ways: its name in the report and float32 samples at the model's rate."""
-
-    name: str
-    samples: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

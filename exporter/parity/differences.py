@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.onnx_session import Array
+from exporter.onnx.session import Array
 
 RELATIVE_TOLERANCE = {"fp32": 5e-4, "fp16": 3e-2, "int8": 1e-1}
 """Largest difference, as a share of the reference's largest value. fp32 graphs of trained models stay near

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import EncoderDecoderCache
 
-from exporter.eager_reference import EagerEncoding, EagerReference
-from exporter.onnx_session import Array, GraphRunner
-from exporter.parity_differences import RELATIVE_TOLERANCE, Differences, GraphRow
-from exporter.probe_audio import probe_utterance
+from exporter.onnx.session import Array, GraphRunner
+from exporter.parity.differences import RELATIVE_TOLERANCE, Differences, GraphRow
+from exporter.reference.eager import EagerEncoding, EagerReference
+from exporter.reference.probe_audio import probe_utterance
 from graphs import DecoderGeometry
 from graphs.cache_layout import tensors_from_cache
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.parity_differences import GraphRow
-from exporter.parity_generate import MAX_TIES_SHARE, SCORE_TOLERANCE, TIE_MARGIN, GenerateRow
-from s2t_runtime.manifest import PrecisionErrors
+from exporter.parity.decodings import MAX_TIES_SHARE, SCORE_TOLERANCE, TIE_MARGIN, GenerateRow
+from exporter.parity.differences import GraphRow
+from s2t_runtime.bundles.manifest import PrecisionErrors
 
 _STANDS_IN = (
     "built-in audio was judged for want of recordings, and it is harder than speech: give recordings of yours with "

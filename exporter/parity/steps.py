@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import torch
 
-from exporter.eager_reference import EagerReference
-from exporter.onnx_session import Array
-from exporter.parity_generate import Utterance
-from exporter.step_errors import StepMeasure, counted_steps, step_errors
-from s2t_runtime.manifest import PrecisionErrors
-from s2t_runtime.session_onnxruntime import OnnxSession
+from exporter.onnx.session import Array
+from exporter.reference.eager import EagerReference
+from exporter.reference.step_errors import StepMeasure, counted_steps, step_errors
+from exporter.reference.utterance import Utterance
+from s2t_runtime.bundles.manifest import PrecisionErrors
+from s2t_runtime.sessions.onnxruntime.session import OnnxSession
 
 _STEPS = 20
 

@@ -14,26 +14,26 @@ from pathlib import Path
 
 import torch
 
-from exporter.bundle_writer import describe_files
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.checkpoints.load import load_source
+from exporter.checkpoints.prompt import usual_prompt
+from exporter.checkpoints.sources.files import OnStage
+from exporter.checkpoints.sources.recorded import source_of
 from exporter.errors import OutputError, ParityError
-from exporter.hub import OnStage
-from exporter.load_source import load_source
-from exporter.manifest_builder import package_versions, precision_info
 from exporter.options import AddOptions
-from exporter.parity import check_parity, check_same_model
-from exporter.parity_generate import Utterance
-from exporter.parity_report import ParityReport, records_json, render_markdown
-from exporter.precision_graphs import AudioLimits, PrecisionGraphs
-from exporter.prompt import usual_prompt
-from exporter.recorded_source import source_of
-from exporter.recordings import read_recordings
-from exporter.step_errors import end_tokens
+from exporter.parity.check import check_parity, check_same_model
+from exporter.parity.report import ParityReport, records_json, render_markdown
+from exporter.pipeline.bundle_writer import describe_files
+from exporter.pipeline.manifest_builder import package_versions, precision_info
+from exporter.pipeline.precision_graphs import AudioLimits, PrecisionGraphs
+from exporter.reference.recordings import read_recordings
+from exporter.reference.step_errors import end_tokens
+from exporter.reference.utterance import Utterance
 from graphs import decoder_geometry
-from s2t_runtime.bundle import MANIFEST_NAME, Bundle, open_bundle
+from s2t_runtime.bundles.bundle import MANIFEST_NAME, Bundle, open_bundle
+from s2t_runtime.bundles.manifest import Manifest
 from s2t_runtime.errors import BundleError
-from s2t_runtime.manifest import Manifest
-from s2t_runtime.options import GenerationOptions
+from s2t_runtime.options.generation import GenerationOptions
 
 _FLOAT32 = "fp32"
 _INT8 = "int8"

@@ -11,32 +11,32 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from exporter.audio_limits import min_samples, padding_is_safe
-from exporter.bundle_writer import bundle_directory, check_target, describe_files, write_manifest
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.checkpoints.companions.generation_defaults import generation_defaults
+from exporter.checkpoints.companions.languages import find_languages
+from exporter.checkpoints.load import load_source
+from exporter.checkpoints.prompt import usual_prompt
+from exporter.checkpoints.sources.files import OnStage
+from exporter.checkpoints.sources.kinds import CheckpointSource, Source
 from exporter.errors import ExportError, ParityError
-from exporter.generation_defaults import generation_defaults
-from exporter.hub import OnStage
-from exporter.kept_ids import kept_ids
-from exporter.languages import find_languages
-from exporter.load_source import load_source
-from exporter.manifest_builder import Findings, build_manifest
+from exporter.onnx.write_graphs import require_decoding
 from exporter.options import ExportOptions
-from exporter.parity import check_parity
-from exporter.parity_generate import Utterance
-from exporter.parity_report import ParityReport, records_json, render_markdown
-from exporter.precision_graphs import AudioLimits, PrecisionGraphs
-from exporter.prompt import usual_prompt
-from exporter.recordings import read_recordings
-from exporter.sources import CheckpointSource, Source
-from exporter.step_errors import end_tokens
-from exporter.tokenizer_files import write_tokenizer
-from exporter.write_graphs import require_decoding
+from exporter.parity.check import check_parity
+from exporter.parity.report import ParityReport, records_json, render_markdown
+from exporter.pipeline.bundle_writer import bundle_directory, check_target, describe_files, write_manifest
+from exporter.pipeline.kept_ids import kept_ids
+from exporter.pipeline.manifest_builder import Findings, build_manifest
+from exporter.pipeline.precision_graphs import AudioLimits, PrecisionGraphs
+from exporter.reference.audio_limits import min_samples, padding_is_safe
+from exporter.reference.recordings import read_recordings
+from exporter.reference.step_errors import end_tokens
+from exporter.reference.utterance import Utterance
+from exporter.tokenizers.files import write_tokenizer
 from graphs import DecoderGeometry, decoder_geometry
-from s2t_runtime.bundle import Bundle
-from s2t_runtime.manifest import AudioInfo, Manifest
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
+from s2t_runtime.bundles.bundle import Bundle
+from s2t_runtime.bundles.manifest import AudioInfo, Manifest
+from s2t_runtime.bundles.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
+from s2t_runtime.options.generation import GenerationOptions
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import ExportError, UnsupportedModelError, brief_error
 from exporter.options import ExportOptions
 from graphs import DecoderGeometry, restriction_fault
-from s2t_runtime.option_ids import token_ids
-from s2t_runtime.options import GenerationOptions
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.ids import token_ids
 
 _LINES: Final = 1000
 """Of text that are tokenised at once."""

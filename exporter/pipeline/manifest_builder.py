@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from exporter.checkpoint import Checkpoint
-from exporter.onnx_export import OPSET
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.onnx.export import OPSET
+from exporter.onnx.write_graphs import WrittenGraphs
 from exporter.options import ExportOptions
-from exporter.write_graphs import WrittenGraphs
+from exporter.versions import installed_version
 from graphs import CrossAttentionMode, DecoderGeometry, GraphSignature
-from s2t_runtime.manifest import (
+from s2t_runtime.bundles.manifest import (
     AudioInfo,
     DecoderInfo,
     Detokenizer,
@@ -26,8 +26,8 @@ from s2t_runtime.manifest import (
     PrecisionPolicy,
     TensorInfo,
 )
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.output_vocabulary import OUTPUT_VOCABULARY
+from s2t_runtime.bundles.output_vocabulary import OUTPUT_VOCABULARY
+from s2t_runtime.options.generation import GenerationOptions
 
 MAX_CANDIDATES = 3840
 """TensorRT's largest top-k."""
@@ -157,11 +157,3 @@ def _plain(value: Any) -> Any:
         plain = [_plain(item) for item in value]
         return sorted(plain) if isinstance(value, frozenset | set) else plain
     return value.name if isinstance(value, Path) else value
-
-
-def installed_version(package: str) -> str | None:
-    """The installed version, or None (a source tree without metadata)."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

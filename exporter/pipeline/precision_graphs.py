@@ -10,17 +10,17 @@ from typing import Final
 
 from torch import Tensor
 
-from exporter.checkpoint import Checkpoint
-from exporter.hard_audio import AudioCase, hard_audio, recorded
-from exporter.int8_check import Int8Check
-from exporter.int8_graphs import write_int8_graphs
-from exporter.onnx_checks import check_graph
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.onnx.checks import check_graph
+from exporter.onnx.passes.fuse_attention import FUSED
+from exporter.onnx.write_graphs import OnStage, WrittenGraphs, write_graphs
 from exporter.options import DEFAULT_BUDGET
-from exporter.parity_generate import Utterance
-from exporter.passes.fuse_attention import FUSED
-from exporter.precision_policy import Base, FoundPolicy, allowed, half_policy, search_policy
-from exporter.step_errors import MEASURES
-from exporter.write_graphs import OnStage, WrittenGraphs, write_graphs
+from exporter.precisions.int8_check import Int8Check
+from exporter.precisions.int8_graphs import write_int8_graphs
+from exporter.precisions.policy import Base, FoundPolicy, allowed, half_policy, search_policy
+from exporter.reference.hard_audio import AudioCase, hard_audio, recorded
+from exporter.reference.step_errors import MEASURES
+from exporter.reference.utterance import Utterance
 from graphs import (
     DecoderGeometry,
     encoder_signature,
@@ -29,7 +29,7 @@ from graphs import (
     first_step_signature,
     with_past_signature,
 )
-from graphs.precision import BlockPlan
+from graphs.precision.blocks import BlockPlan
 
 _FLOAT32: Final = "fp32"
 _FLOAT16: Final = "fp16"

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exporter.checkpoint import Checkpoint
-from exporter.hard_audio import AudioCase
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.reference.hard_audio import AudioCase
 from graphs import (
     EncoderGraph,
     WithPastGraph,
@@ -24,9 +24,17 @@ from graphs import (
     restricted_output,
     traceable,
 )
-from graphs.precision import BlockCalls, BlockPlan, Crossing, blocks_of, in_precisions, is_norm, model_roots
-from graphs.precision_weights import FULL, HALF, named_modules, own_parameters
-from s2t_runtime.manifest import BlockPrecision, PrecisionErrors
+from graphs.precision.blocks import (
+    BlockCalls,
+    BlockPlan,
+    Crossing,
+    blocks_of,
+    in_precisions,
+    is_norm,
+    model_roots,
+)
+from graphs.precision.weights import FULL, HALF, named_modules, own_parameters
+from s2t_runtime.bundles.manifest import BlockPrecision, PrecisionErrors
 
 _STEPS = 8
 _BEST = 8

@@ -15,14 +15,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.half_check import Trial
-from exporter.hard_audio import AudioCase
-from exporter.int8_graphs import float32_convolutions, product_sizes, write_trial_graphs
-from exporter.onnx_session import Array, GraphRunner
-from exporter.passes.int8_weights import Roundings
-from exporter.step_errors import counted_steps, log_softmax, step_errors
-from graphs.precision import BlockPlan
-from s2t_runtime.manifest import BlockPrecision, PrecisionErrors
+from exporter.onnx.editing.int8_weights import Roundings
+from exporter.onnx.session import Array, GraphRunner
+from exporter.precisions.fp16_check import Trial
+from exporter.precisions.int8_graphs import float32_convolutions, product_sizes, write_trial_graphs
+from exporter.reference.hard_audio import AudioCase
+from exporter.reference.step_errors import counted_steps, log_softmax, step_errors
+from graphs.precision.blocks import BlockPlan
+from s2t_runtime.bundles.manifest import BlockPrecision, PrecisionErrors
 
 _STEPS: Final = 20
 _SAVED_BYTES: Final = 3

@@ -25,20 +25,20 @@ from typing import Final
 
 import onnx_ir as ir
 
-from exporter.passes.fuse_attention import fuse_attention
-from exporter.passes.fuse_log_softmax import fuse_log_softmax
-from exporter.passes.group_top_k import group_top_k
-from exporter.passes.int8_weights import Roundings
-from exporter.passes.join_products import join_products
-from exporter.passes.multiply_samples import multiply_samples
-from exporter.passes.quantise_convolutions import quantisable, quantise_convolutions
-from exporter.passes.quantise_products import constant_matrix, quantise_products
-from exporter.passes.quantise_tables import quantise_tables
-from exporter.passes.share_weights import share_weights
-from exporter.passes.split_gemms import split_gemms
-from exporter.passes.transform_convolutions import transform_convolutions
-from exporter.precision_names import in_blocks
-from exporter.write_graphs import DECODER_WEIGHTS, ENCODER_WEIGHTS
+from exporter.onnx.block_names import in_blocks
+from exporter.onnx.editing.int8_weights import Roundings
+from exporter.onnx.passes.fuse_attention import fuse_attention
+from exporter.onnx.passes.fuse_log_softmax import fuse_log_softmax
+from exporter.onnx.passes.group_top_k import group_top_k
+from exporter.onnx.passes.join_products import join_products
+from exporter.onnx.passes.multiply_samples import multiply_samples
+from exporter.onnx.passes.quantise_convolutions import quantisable, quantise_convolutions
+from exporter.onnx.passes.quantise_products import constant_matrix, quantise_products
+from exporter.onnx.passes.quantise_tables import quantise_tables
+from exporter.onnx.passes.share_weights import share_weights
+from exporter.onnx.passes.split_gemms import split_gemms
+from exporter.onnx.passes.transform_convolutions import transform_convolutions
+from exporter.onnx.write_graphs import DECODER_WEIGHTS, ENCODER_WEIGHTS
 
 _FILES: Final = {
     ENCODER_WEIGHTS: ("encoder.onnx",),

@@ -15,14 +15,14 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import PrecisionError
-from exporter.half_check import Fault, HalfCheck, Trial
-from exporter.hard_audio import AudioCase
+from exporter.onnx.block_names import OWN
 from exporter.options import DEFAULT_BUDGET
-from exporter.precision_names import OWN
-from graphs.precision import LARGEST_HALF, BlockPlan
-from s2t_runtime.manifest import BlockPrecision, PrecisionErrors, PrecisionPolicy
+from exporter.precisions.fp16_check import Fault, HalfCheck, Trial
+from exporter.reference.hard_audio import AudioCase
+from graphs.precision.blocks import LARGEST_HALF, BlockPlan
+from s2t_runtime.bundles.manifest import BlockPrecision, PrecisionErrors, PrecisionPolicy
 
 TOKEN_AGREEMENT: Final = 0.95
 """Share of steps with float32's best token that a precision must have."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from exporter.checkpoint import Checkpoint
-from exporter.eager_reference import EagerReference
+from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import CheckpointError, brief_error
-from exporter.probe_audio import probe_utterance
+from exporter.reference.eager import EagerReference
+from exporter.reference.probe_audio import probe_utterance
 from graphs import EncoderGraph, LogMelSettings
-from graphs.encoder import feature_module, frame_lengths
-from graphs.log_mel import STACKED
+from graphs.encoder.graph import feature_module, frame_lengths
+from graphs.encoder.log_mel import STACKED
 
 _LONGEST_MINIMUM_S = 10
 _SAFE_RELATIVE_DIFFERENCE = 1e-4

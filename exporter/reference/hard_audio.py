@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.parity_generate import Utterance
-from exporter.probe_audio import probe_utterance
+from exporter.reference.probe_audio import probe_utterance
+from exporter.reference.utterance import Utterance
 
 _LARGE_MODEL_PARAMETERS = 150_000_000
 Waveform = NDArray[np.float32]

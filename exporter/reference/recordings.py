@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from exporter.parity_generate import Utterance
+from exporter.reference.utterance import Utterance
 from s2t_runtime.audio import check_audio, read_audio
 
 

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.onnx_session import Array
-from s2t_runtime.manifest import PrecisionErrors
-from s2t_runtime.options import GenerationOptions
+from exporter.onnx.session import Array
+from s2t_runtime.bundles.manifest import PrecisionErrors
+from s2t_runtime.options.generation import GenerationOptions
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from exporter.detokenizer_proof import Proof, first_difference, proof_sequences, vocabulary_size
 from exporter.errors import UnsupportedModelError
-from exporter.joining_rules import beginning_of_none, joining_rule, with_text_cleanup
-from s2t_runtime.detokenizer import byte_level_bytes
-from s2t_runtime.manifest import Detokenizer
-from s2t_runtime.vocabulary import ABSENT, ADDED, SPECIAL, Vocabulary, write_vocabulary
+from exporter.tokenizers.detokenizer_proof import Proof, first_difference, proof_sequences, vocabulary_size
+from exporter.tokenizers.joining_rules import beginning_of_none, joining_rule, with_text_cleanup
+from s2t_runtime.bundles.manifest import Detokenizer
+from s2t_runtime.text.detokenizer import byte_level_bytes
+from s2t_runtime.text.vocabulary import ABSENT, ADDED, SPECIAL, Vocabulary, write_vocabulary
 
 TOKENIZER = "tokenizer.json"
 VOCABULARY = "vocabulary.bin"

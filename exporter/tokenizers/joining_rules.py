@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from s2t_runtime.detokenizer import TEXT_CLEANUP
-from s2t_runtime.manifest import Detokenizer, JoiningStep
+from s2t_runtime.bundles.manifest import Detokenizer, JoiningStep
+from s2t_runtime.text.detokenizer import TEXT_CLEANUP
 
 Decoder = Mapping[str, Any] | None
 """The "decoder" of a tokenizer.json; None: tokens are joined with spaces."""

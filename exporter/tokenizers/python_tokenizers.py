@@ -14,8 +14,8 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from exporter.detokenizer_proof import first_difference, proof_sequences
-from exporter.joining_rules import beginning_of_none, fuse, replace, spaces, trim
+from exporter.tokenizers.detokenizer_proof import first_difference, proof_sequences
+from exporter.tokenizers.joining_rules import beginning_of_none, fuse, replace, spaces, trim
 
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 

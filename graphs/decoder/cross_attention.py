@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-from graphs.attention import CrossAttention, attention_implementation, shared_cross_attention
 from graphs.cache_layout import tensors_from_cache
-from graphs.decoder import DecoderGraph
-from graphs.decoder_probe import PROBE_FRAMES, probe
+from graphs.decoder.attention import CrossAttention, attention_implementation, shared_cross_attention
+from graphs.decoder.probe import PROBE_FRAMES, probe
+from graphs.decoder.step_graphs import DecoderGraph
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from graphs.cache_layout import cache_from_tensors, empty_cache, tensors_from_cache
-from graphs.decoder_probe import decode_tokens, probe
+from graphs.decoder.probe import decode_tokens, probe
 from graphs.signature import DecoderGeometry
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from graphs.decoder_probe import probe
+from graphs.decoder.probe import probe
 
 _BIASES = ("final_logits_bias",)
 """Buffers [..., vocab] that families of the BART kind add to the logits behind the projection."""

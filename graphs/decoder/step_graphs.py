@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import EncoderDecoderCache
 
-from graphs.attention import CrossAttention, beams_shared, expand_over_beams
 from graphs.cache_layout import cache_from_tensors, tensors_from_cache
-from graphs.decoder_probe import encoder_state_width
+from graphs.decoder.attention import CrossAttention, beams_shared, expand_over_beams
+from graphs.decoder.probe import encoder_state_width
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,8 +11,8 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from graphs.cache_layout import empty_cache
-from graphs.decoder_families import UNUSABLE, missing_setting
-from graphs.decoder_probe import encoder_state_width
+from graphs.decoder.families import UNUSABLE, missing_setting
+from graphs.decoder.probe import encoder_state_width
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from graphs.cache_layout import empty_cache, tensors_from_cache
-from graphs.encoder_families import PositionTables, traceable_encoder
-from graphs.features import WaveformFeatures, WaveformSettings, mask_from_lengths
-from graphs.log_mel import LogMelFeatures, LogMelSettings
+from graphs.encoder.families import PositionTables, traceable_encoder
+from graphs.encoder.log_mel import LogMelFeatures, LogMelSettings
+from graphs.encoder.waveform import WaveformFeatures, WaveformSettings, mask_from_lengths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, SpeechEncoderDecoderModel

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from transformers.utils.generic import ModelOutput
 
-from graphs.precision_weights import FULL, HALF, half_parameters, named_modules
+from graphs.precision.weights import FULL, HALF, half_parameters, named_modules
 
 LARGEST_HALF = float(torch.finfo(HALF).max)
 """65504."""

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from s2t_runtime.bundles.manifest import FileInfo, GraphInfo, Manifest, PrecisionInfo
+from s2t_runtime.bundles.output_vocabulary import Int64, read_output_vocabulary
 from s2t_runtime.errors import BundleError, OptionError
-from s2t_runtime.manifest import FileInfo, GraphInfo, Manifest, PrecisionInfo
-from s2t_runtime.output_vocabulary import Int64, read_output_vocabulary
 
 MANIFEST_NAME: Final = "manifest.json"
 FAST_HASH_LIMIT: Final = 64 * 2**20

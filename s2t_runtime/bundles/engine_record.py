@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from s2t_runtime.bundles.json_records import OneOf, Reader, parse, shown, text_of
 from s2t_runtime.errors import BundleError
-from s2t_runtime.json_records import OneOf, Reader, parse, shown, text_of
 
 RECORD_VERSION: Final = 1
 """What this release writes."""

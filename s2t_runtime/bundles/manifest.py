@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from s2t_runtime.bundles.json_records import OneOf, Reader, parse, shown, text_of
 from s2t_runtime.errors import BundleError
-from s2t_runtime.json_records import OneOf, Reader, parse, shown, text_of
 
 FORMAT_VERSION: Final = 3
 """The newest version that this release writes; it reads every one from 1 on. docs/bundle.md says what each brought."""

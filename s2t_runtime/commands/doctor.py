@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from s2t_runtime.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES, Ability, Found, abilities
+from s2t_runtime.commands.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES, Ability, Found, abilities
 
 if TYPE_CHECKING:
-    from s2t_runtime.bundle import Bundle
-    from s2t_runtime.engine_limits import EngineSet
+    from s2t_runtime.bundles.bundle import Bundle
     from s2t_runtime.machine import Machine
+    from s2t_runtime.sessions.engines.engine_set import EngineSet
 
 _GIB: Final = 2**30
 _MIB: Final = 2**20
@@ -45,9 +45,9 @@ def diagnose(bundle_path: str | None) -> Diagnosis:
     Raises:
         BundleError: the bundle is missing, damaged or newer than this runtime.
     """
-    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415 - --help needs none of them
-    from s2t_runtime.engine_choice import find_engines  # noqa: PLC0415
+    from s2t_runtime.bundles.bundle import open_bundle  # noqa: PLC0415 - --help needs none of them
     from s2t_runtime.machine import describe_machine, installed_versions  # noqa: PLC0415
+    from s2t_runtime.sessions.engines.choice import find_engines  # noqa: PLC0415
 
     bundle = None if bundle_path is None else open_bundle(bundle_path, verify="full")
     machine = describe_machine()
@@ -71,14 +71,14 @@ def diagnose(bundle_path: str | None) -> Diagnosis:
 
 def _tensorrt() -> tuple[dict[str, str], dict[str, str], str | None]:
     """Versions of the flavours, why the others are missing, and what is wrong with cuda-python."""
-    from s2t_runtime.session_tensorrt import cuda_python_problem, tensorrt_versions  # noqa: PLC0415
+    from s2t_runtime.sessions.tensorrt.libraries import cuda_python_problem, tensorrt_versions  # noqa: PLC0415
 
     return (*tensorrt_versions(), cuda_python_problem())
 
 
 def _onnxruntime() -> tuple[str | None, tuple[str, ...], str]:
     try:
-        from s2t_runtime.session_onnxruntime import runtime_description  # noqa: PLC0415
+        from s2t_runtime.sessions.onnxruntime.session import runtime_description  # noqa: PLC0415
     except ImportError as error:  # a doctor must be able to say so
         return (
             None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from s2t_runtime.engine_targets import RTX_TARGETS, rtx_supports, target_of
+from s2t_runtime.sessions.engines.targets import RTX_TARGETS, rtx_supports, target_of
 
 if TYPE_CHECKING:
     from s2t_runtime.machine import Machine

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 import click
 
-from s2t_runtime.decoding_flags import DECODING_FLAGS, decoding_flags
+from s2t_runtime.commands.decoding_flags import DECODING_FLAGS, decoding_flags
+from s2t_runtime.commands.run_output import Outcome, Output, one_line, open_output
 from s2t_runtime.errors import AudioError, OptionError, S2TError, SessionError
 from s2t_runtime.results import TokenEvent
-from s2t_runtime.run_output import Outcome, Output, one_line, open_output
 
 if TYPE_CHECKING:  # run() imports numpy and onnxruntime: --help needs neither
     from s2t_runtime.audio import AudioSource
-    from s2t_runtime.call_options import DecodingOptions
     from s2t_runtime.model import SpeechToText
+    from s2t_runtime.options.call import DecodingOptions
 
 STANDARD_INPUT: Final = "-"
 

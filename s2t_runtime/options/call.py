@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from s2t_runtime.option_values import PrefixFunction
+from s2t_runtime.options.values import PrefixFunction
 
 
 class DecodingOptions(TypedDict, total=False):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.option_values import CHECKS, PrefixFunction
-from s2t_runtime.refusals import refused_options
+from s2t_runtime.options.refusals import refused_options
+from s2t_runtime.options.values import CHECKS, PrefixFunction
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from s2t_runtime.bundles.output_vocabulary import Int64, outside
 from s2t_runtime.errors import OptionError
-from s2t_runtime.option_values import CHECKS, check_id, check_ids
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.output_vocabulary import Int64, outside
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.values import CHECKS, check_id, check_ids
 
 
 def biases(options: GenerationOptions) -> tuple[tuple[tuple[int, ...], float], ...]:

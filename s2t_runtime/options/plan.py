@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
+from s2t_runtime.bundles.output_vocabulary import Int64
 from s2t_runtime.errors import OptionError
-from s2t_runtime.option_ids import KnownIds, biases
-from s2t_runtime.option_values import PrefixFunction
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.output_vocabulary import Int64
-from s2t_runtime.sampling_options import Sampling, plan_sampling
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.ids import KnownIds, biases
+from s2t_runtime.options.sampling import Sampling, plan_sampling
+from s2t_runtime.options.values import PrefixFunction
 
 DEFAULT_NEW_TOKENS = 20  # transformers' length where neither the call nor the bundle sets one
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.options import GenerationOptions
+from s2t_runtime.options.generation import GenerationOptions
 
 DEFAULT_TOP_K: Final = 50  # transformers' own, where neither the call nor the bundle sets one
 

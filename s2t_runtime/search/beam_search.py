@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.hypotheses import Hypothesis, Observer, SearchResult
-from s2t_runtime.plan import SearchPlan
-from s2t_runtime.rows import Rows, RowSource, best_of_rows
-from s2t_runtime.sampling import check_drawable, generators
-from s2t_runtime.session import Float32, Int64, StepFunction
+from s2t_runtime.options.plan import SearchPlan
+from s2t_runtime.search.outcome import Hypothesis, Observer, SearchResult
+from s2t_runtime.search.rows import Rows, RowSource, best_of_rows
+from s2t_runtime.search.sampling import check_drawable, generators
+from s2t_runtime.sessions.protocol import Float32, Int64, StepFunction
 
 NEVER = np.float32(-1.0e9)  # transformers' stand-in for -inf, which still orders what it is added to
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2t_runtime.session import Candidates, Int64, StepFunction
+from s2t_runtime.sessions.protocol import Candidates, Int64, StepFunction
 
 
 class DeferredStep:

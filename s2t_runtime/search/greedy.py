@@ -9,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.hypotheses import Hypothesis, Observer, SearchResult
-from s2t_runtime.plan import SearchPlan
-from s2t_runtime.rows import Rows, RowSource
-from s2t_runtime.session import Float32, Int64, StepFunction
+from s2t_runtime.options.plan import SearchPlan
+from s2t_runtime.search.outcome import Hypothesis, Observer, SearchResult
+from s2t_runtime.search.rows import Rows, RowSource
+from s2t_runtime.sessions.protocol import Float32, Int64, StepFunction
 
 Mask = NDArray[np.bool_]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2t_runtime.session import Float32
+from s2t_runtime.sessions.protocol import Float32
 
 
 def log_softmax(scores: Float32) -> Float32:

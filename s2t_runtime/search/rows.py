@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.deferred_step import DeferredStep
-from s2t_runtime.output_vocabulary import columns_of
-from s2t_runtime.plan import SearchPlan
-from s2t_runtime.probabilities import log_softmax
-from s2t_runtime.rules import Mask, Rules, StepRules
-from s2t_runtime.session import Float32, Int64, StepFunction
-from s2t_runtime.warpers import bounding_warpers, further_warpers
-from s2t_runtime.whole_row_rules import PrefixConstraint, SequenceBias, decayed
+from s2t_runtime.bundles.output_vocabulary import columns_of
+from s2t_runtime.options.plan import SearchPlan
+from s2t_runtime.search.deferred_step import DeferredStep
+from s2t_runtime.search.probabilities import log_softmax
+from s2t_runtime.search.rules import Mask, Rules, StepRules
+from s2t_runtime.search.warpers import bounding_warpers, further_warpers
+from s2t_runtime.search.whole_row_rules import PrefixConstraint, SequenceBias, decayed
+from s2t_runtime.sessions.protocol import Float32, Int64, StepFunction
 
 
 @dataclass(frozen=True)

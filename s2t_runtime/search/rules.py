@@ -16,8 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from s2t_runtime.plan import SearchPlan
-from s2t_runtime.session import Float32, Int64
+from s2t_runtime.options.plan import SearchPlan
+from s2t_runtime.sessions.protocol import Float32, Int64
 
 Mask = NDArray[np.bool_]
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.greedy import Choice, Mask, TokenByToken
-from s2t_runtime.hypotheses import Observer, SearchResult
-from s2t_runtime.plan import SearchPlan
-from s2t_runtime.rows import Rows, RowSource
-from s2t_runtime.session import Float32, StepFunction
+from s2t_runtime.options.plan import SearchPlan
+from s2t_runtime.search.greedy import Choice, Mask, TokenByToken
+from s2t_runtime.search.outcome import Observer, SearchResult
+from s2t_runtime.search.rows import Rows, RowSource
+from s2t_runtime.sessions.protocol import Float32, StepFunction
 
 
 def generators(seed: int | None, batch: int, sequences: int) -> list[list[np.random.Generator]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from s2t_runtime.beam_search import BeamSearch
-from s2t_runtime.greedy import greedy_search
-from s2t_runtime.hypotheses import Hypothesis, Observer, SearchResult
-from s2t_runtime.plan import SearchPlan
-from s2t_runtime.sampling import sample
-from s2t_runtime.session import StepFunction
+from s2t_runtime.options.plan import SearchPlan
+from s2t_runtime.search.beam_search import BeamSearch
+from s2t_runtime.search.greedy import greedy_search
+from s2t_runtime.search.outcome import Hypothesis, Observer, SearchResult
+from s2t_runtime.search.sampling import sample
+from s2t_runtime.sessions.protocol import StepFunction
 
 __all__ = ["Hypothesis", "Observer", "SearchResult", "search"]
 

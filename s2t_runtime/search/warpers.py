@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.probabilities import entropy, log_softmax, normalized, running_sum, softmax
-from s2t_runtime.sampling_options import Sampling
-from s2t_runtime.session import Float32, Int64
+from s2t_runtime.options.sampling import Sampling
+from s2t_runtime.search.probabilities import entropy, log_softmax, normalized, running_sum, softmax
+from s2t_runtime.sessions.protocol import Float32, Int64
 
 Mask = NDArray[np.bool_]
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from s2t_runtime.bundles.output_vocabulary import columns_of, outside
 from s2t_runtime.errors import OptionError
-from s2t_runtime.option_values import PrefixFunction
-from s2t_runtime.output_vocabulary import columns_of, outside
-from s2t_runtime.plan import SearchPlan
-from s2t_runtime.session import Float32, Int64
+from s2t_runtime.options.plan import SearchPlan
+from s2t_runtime.options.values import PrefixFunction
+from s2t_runtime.sessions.protocol import Float32, Int64
 
 Mask = NDArray[np.bool_]
 

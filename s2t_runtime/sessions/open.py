@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.errors import OptionError
-from s2t_runtime.session import Session
+from s2t_runtime.sessions.protocol import Session
 
 ENGINES: Final = "tensorrt"
 
@@ -55,12 +55,12 @@ def open_session(
             raise OptionError(
                 f"cuda_graphs needs provider {ENGINES!r}, got {provider!r}: leave cuda_graphs out"
             )
-        from s2t_runtime.session_onnxruntime import OnnxSession  # noqa: PLC0415 - each side alone
+        from s2t_runtime.sessions.onnxruntime.session import OnnxSession  # noqa: PLC0415 - each side alone
 
         chosen = precision or bundle.manifest.default_precision
         return OnnxSession(bundle, chosen, provider=provider, threads=threads)
     if threads is not None:
         raise OptionError(f"threads is {threads}, but engines run on the GPU: leave threads unset")
-    from s2t_runtime.session_tensorrt import open_engines  # noqa: PLC0415
+    from s2t_runtime.sessions.tensorrt.libraries import open_engines  # noqa: PLC0415
 
     return open_engines(bundle, precision, verify=verify, cuda_graphs=cuda_graphs)

@@ -38,8 +38,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
+from s2t_runtime.bundles.manifest import Detokenizer, JoiningStep
 from s2t_runtime.errors import BundleError
-from s2t_runtime.manifest import Detokenizer, JoiningStep
 
 TEXT_CLEANUP: Final = (
     (" .", "."),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from tokenizers import Tokenizer
 
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.errors import BundleError
-from s2t_runtime.vocabulary import Vocabulary
+from s2t_runtime.text.vocabulary import Vocabulary
 
 Detokenize = Callable[[Sequence[int]], str]
 

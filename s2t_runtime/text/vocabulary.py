@@ -38,9 +38,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.detokenizer import join_tokens
+from s2t_runtime.bundles.manifest import Detokenizer
 from s2t_runtime.errors import BundleError
-from s2t_runtime.manifest import Detokenizer
+from s2t_runtime.text.detokenizer import join_tokens
 
 VERSION: Final = 1
 SPECIAL: Final = 1

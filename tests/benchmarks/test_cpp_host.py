@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.places import ROOT
 
 from benchmarks import cpp_host
 from benchmarks.cpp_host import Turn, main, report
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORDING = ROOT / "examples" / "digits" / "recordings" / "one_digit_7.wav"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from digits_cases import RATE, TOLERANCE
-from golden_vectors import read_audio, write_golden
+from support.cpp.golden_vectors import read_audio, write_golden
+from support.digits.cases import RATE, TOLERANCE
 
 from s2t_runtime import SpeechToText
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from support.places import ROOT
 
-from s2t_runtime.decoding_flags import DECODING_FLAGS
+from s2t_runtime.commands.decoding_flags import DECODING_FLAGS
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORDINGS = sorted((ROOT / "examples" / "digits" / "recordings").glob("*.wav"))
 EMULATOR = shutil.which("qemu-x86_64")
 Done = subprocess.CompletedProcess[str]
@@ -35,7 +35,7 @@ def cli(cpp_build: Path) -> Path:
 
 
 def _run_s2t(*arguments: str | Path) -> Done:
-    program = "import sys; from s2t_runtime.cli_run import main; sys.argv[0] = 'run-s2t'; main()"
+    program = "import sys; from s2t_runtime.commands.run import main; sys.argv[0] = 'run-s2t'; main()"
     return _run(sys.executable, "-c", program, *arguments)
 
 

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cpp_refusals
 import numpy as np
 import pytest
+from support.cpp import refusals as cpp_refusals
+from support.places import ROOT
 
 import s2t_runtime
-from s2t_runtime import audio, bundle, cli_run
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import plan_search
-from s2t_runtime.whole_row_rules import PrefixConstraint
+from s2t_runtime import audio
+from s2t_runtime.bundles import bundle
+from s2t_runtime.commands import run as cli_run
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import plan_search
+from s2t_runtime.search.whole_row_rules import PrefixConstraint
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLE = json.loads((ROOT / "cpp" / "sentences.json").read_text(encoding="utf-8"))
 SENTENCES: dict[str, str] = {
     name: text for name, text in TABLE["sentences"].items() if name not in TABLE["only_cpp"]

@@ -7,9 +7,10 @@ import re
 import subprocess
 from pathlib import Path
 
-from s2t_runtime.refusals import REASONS
+from support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
+from s2t_runtime.options.refusals import REASONS
+
 CPP = ROOT / "cpp"
 SOURCES = sorted([*CPP.glob("src/*.[ch]*"), *CPP.glob("include/s2t/*.h"), *CPP.glob("programs/*.[ch]*")])
 

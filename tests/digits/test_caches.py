@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from digits_cases import RATE, Waveform
+from support.digits.cases import RATE, Waveform
 
 from s2t_runtime import SpeechToText
-from s2t_runtime.session_onnxruntime import DecoderState
+from s2t_runtime.sessions.onnxruntime.session import DecoderState
 
 
 def _first_step_feeds(model: SpeechToText, several: list[Waveform], prompt: np.ndarray) -> dict[str, Any]:

@@ -12,16 +12,16 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from click.testing import CliRunner
-from digits_audio import CARRIED, usual_batches
-from digits_cases import RATE
+from support.digits.audio import CARRIED, usual_batches
+from support.digits.cases import RATE
 
 import s2t_runtime
-from exporter.cli_check import main as check_main
-from exporter.cli_results import precision_lines
-from exporter.onnx_checks import FLOAT32_OPERATORS
+from exporter.commands.check import main as check_main
+from exporter.commands.results import precision_lines
+from exporter.onnx.checks import FLOAT32_OPERATORS
 from s2t_runtime import SpeechToText
-from s2t_runtime.cli_run import main as run_main
-from s2t_runtime.manifest import BlockPrecision, Manifest
+from s2t_runtime.bundles.manifest import BlockPrecision, Manifest
+from s2t_runtime.commands.run import main as run_main
 
 GRAPHS = ("encoder", "decoder_first_step", "decoder_with_past")
 

@@ -14,19 +14,19 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from click.testing import CliRunner
-from digits_cases import RATE
+from support.digits.cases import RATE
 
 import s2t_runtime
-from exporter.bundle_writer import describe_files
-from exporter.cli_check import main as check_main
-from exporter.engine_build import compile_bundle
-from exporter.engine_options import EngineOptions
+from exporter.commands.check import main as check_main
+from exporter.engines.build import compile_bundle
+from exporter.engines.options import EngineOptions
 from exporter.errors import EngineError
+from exporter.pipeline.bundle_writer import describe_files
 from s2t_runtime import Result, SpeechToText
-from s2t_runtime.bundle import open_bundle
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.bundles.manifest import Manifest
 from s2t_runtime.errors import OptionError
-from s2t_runtime.graph_loader import GraphLoader
-from s2t_runtime.manifest import Manifest
+from s2t_runtime.sessions.onnxruntime.graph_loader import GraphLoader
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from digits_audio import FIRST_LANGUAGE, carried_batches, probe_batches, spoken_batches
-from digits_cases import MAX_TIES_SHARE, RATE, Eager, Pair, Tally, is_tie, open_pair
-from digits_sweeps import BEAM_WIDTHS, WIDTHS, Sweeps, Traits
+from support.digits.audio import FIRST_LANGUAGE, carried_batches, probe_batches, spoken_batches
+from support.digits.cases import MAX_TIES_SHARE, RATE, Eager, Pair, Tally, is_tie, open_pair
+from support.digits.sweeps import BEAM_WIDTHS, WIDTHS, Sweeps, Traits
 
 
 @pytest.fixture(scope="module")

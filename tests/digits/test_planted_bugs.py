@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from digits_audio import usual_batches
-from digits_cases import Tally, open_pair
-from digits_sweeps import Sweeps
+from support.digits.audio import usual_batches
+from support.digits.cases import Tally, open_pair
+from support.digits.sweeps import Sweeps
 
-from s2t_runtime.beam_search import BeamSearch
-from s2t_runtime.session_onnxruntime import DecoderState, Encoded, OnnxSession
+from s2t_runtime.search.beam_search import BeamSearch
+from s2t_runtime.sessions.onnxruntime.session import DecoderState, Encoded, OnnxSession
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from digits_cases import RATE, Waveform
+from support.digits.cases import RATE, Waveform
 
-from exporter.probe_audio import probe_utterance
+from exporter.reference.probe_audio import probe_utterance
 from s2t_runtime import AudioError, OptionError, SpeechToText
 
 

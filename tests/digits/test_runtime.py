@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from digits_cases import RATE, Waveform, recorded_steps
+from support.digits.cases import RATE, Waveform, recorded_steps
 
 import s2t_runtime
-from exporter.probe_audio import probe_utterance
+from exporter.reference.probe_audio import probe_utterance
 from s2t_runtime import ClosedError, Result, SpeechToText
 
 BEAMS: dict[str, Any] = {"num_beams": 5, "num_return_sequences": 5, "max_new_tokens": 24}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from digits_cases import RATE, Pair, Waveform, open_pair
-from sampling_noise import our_noise
+from support.digits.cases import RATE, Pair, Waveform, open_pair
+from support.doubles.sampling_noise import our_noise
 
 from s2t_runtime import Result, SpeechToText
 

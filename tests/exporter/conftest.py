@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """A whole checkpoint, not to be changed."""
-    from damaged_checkpoint import save_tiny
+    from support.tiny.damaged_checkpoint import save_tiny
 
     return once("tiny-checkpoint", save_tiny)
 

@@ -14,15 +14,15 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from click.testing import CliRunner, Result
+from support.places import ROOT
 
 from exporter import polygraphy_inputs
-from exporter.onnx_session import GraphRunner
+from exporter.onnx.session import GraphRunner
 from exporter.polygraphy_inputs import VARIABLE, InputSizes, graph_inputs, load_data, main
 from s2t_runtime import OptionError
-from s2t_runtime.bundle import GRAPH_NAMES, Bundle, open_bundle
-from s2t_runtime.manifest import GraphInfo
+from s2t_runtime.bundles.bundle import GRAPH_NAMES, Bundle, open_bundle
+from s2t_runtime.bundles.manifest import GraphInfo
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZES = InputSizes(batch=3, seconds=0.5, beams=2, past=4, new=1, candidates=5)
 FLAGS = "--batch 3 --seconds 0.5 --beams 2 --past 4 --candidates 5"
 needs_polygraphy = pytest.mark.skipif(

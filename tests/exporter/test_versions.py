@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from support.places import ROOT
 
 from exporter import versions
 from exporter.versions import TESTED, untested_versions
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **installed: str | None) -> None:

@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from support.full_size import DATA, NEEDED_BYTES, memory_after, require_memory
 
 from benchmarks.full_size import ExportFigures, export_random
-from benchmarks.peer import Case, Task
-from benchmarks.peer_process import PeerProcess
-from benchmarks.tasks import make_tasks
-from exporter.parity_generate import SCORE_TOLERANCE
-from s2t_runtime.bundle import open_bundle
+from benchmarks.peers.tasks import make_tasks
+from exporter.parity.decodings import SCORE_TOLERANCE
+from s2t_runtime.bundles.bundle import open_bundle
 
-DATA = Path(__file__).resolve().parents[1] / "data"
 PARAMETERS = {"xls-r-300m": 792_989_312, "xls-r-1b": 1_441_361_792}
-# Three graphs of 5.8 GB of weights, with eager beside them.
-NEEDED_BYTES = {"xls-r-300m": 9 << 30, "xls-r-1b": 17 << 30}
 
 pytestmark = pytest.mark.full_size
 
@@ -38,20 +33,6 @@ class Figures:
     """Of a process that loaded the bundle and decoded ten utterances."""
 
 
-def available_bytes() -> int:
-    """Memory that the system can give."""
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return 1024 * int(fields["MemAvailable"].split()[0])
-
-
-def require_memory(name: str, needed_bytes: int) -> None:
-    """Skip where the machine has less."""
-    available = available_bytes()
-    if available < needed_bytes:
-        pytest.skip(f"{name} needs {needed_bytes >> 30} GiB of free memory, {available >> 30} GiB are")
-
-
 @pytest.fixture(scope="module", params=list(PARAMETERS))
 def figures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Figures:
     name: str = request.param
@@ -64,20 +45,6 @@ def figures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     found = Figures(name, exported, memory_after(bundle, "fp32", 5 * tasks))
     print(json.dumps(dataclasses.asdict(found), indent=2))  # noqa: T201 - for docs/full-size.md, shown with -s
     return found
-
-
-def memory_after(bundle: Path, precision: str, tasks: Sequence[Task]) -> Mapping[str, int]:
-    """Of a process that loads a precision of the bundle and decodes these, with all of the machine's cores."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("OMP_NUM_THREADS")
-        settings = {"bundle": str(bundle), "precision": precision}
-        process = PeerProcess(Case("load", "runtime", settings, precision))
-    try:
-        for task in tasks:
-            process.run(task)
-        return process.memory()
-    finally:
-        process.close()
 
 
 def test_it_is_the_real_size(figures: Figures) -> None:

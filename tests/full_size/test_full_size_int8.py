@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from test_full_size import DATA, NEEDED_BYTES, memory_after, require_memory
+from support.full_size import DATA, NEEDED_BYTES, memory_after, require_memory
 
-from benchmarks.tasks import make_tasks
-from s2t_runtime.bundle import Bundle, open_bundle
+from benchmarks.peers.tasks import make_tasks
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 
 GEOMETRY = "xls-r-300m"
 BUDGET = 0.5  # random weights say nothing of accuracy, and at 0.1 the search would try every layer
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.full_size
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Both precisions, each proved against eager."""
     from exporter import ExportOptions, export_checkpoint
-    from exporter.sources import RandomWeightsSource
+    from exporter.checkpoints.sources.kinds import RandomWeightsSource
 
     require_memory(GEOMETRY, NEEDED_BYTES[GEOMETRY])
     path = tmp_path_factory.mktemp("full-size-int8") / "bundle"

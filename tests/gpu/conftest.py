@@ -16,7 +16,7 @@ FLAVOURS = ("tensorrt", "tensorrt-rtx")
 @pytest.fixture(autouse=True, scope="session")
 def gpu() -> str:
     """The target of the first GPU, "sm90"; without a GPU every test is skipped."""
-    from benchmarks.gpu_device import first_gpu
+    from benchmarks.measuring.gpu_device import first_gpu
     from s2t_runtime.machine import cuda_driver_problem
 
     problem = cuda_driver_problem()
@@ -40,7 +40,7 @@ def torch_cuda(gpu: str) -> None:
     """PyTorch that can use the GPU, in which float32 means float32."""
     import torch
 
-    from benchmarks.peer_torch import torch_problem
+    from benchmarks.peers.torch.peer import torch_problem
 
     problem = torch_problem()
     if problem is not None:
@@ -51,7 +51,7 @@ def torch_cuda(gpu: str) -> None:
 @pytest.fixture(scope="session", params=FLAVOURS)
 def flavour(request: pytest.FixtureRequest, gpu: str) -> str:
     """A flavour of TensorRT whose engines can run here."""
-    from s2t_runtime.session_tensorrt import cuda_python_problem, tensorrt_versions
+    from s2t_runtime.sessions.tensorrt.libraries import cuda_python_problem, tensorrt_versions
 
     name: str = request.param
     _, missing = tensorrt_versions()
@@ -73,9 +73,9 @@ def with_engines(gpu: str, flavour: str, tmp_path_factory: pytest.TempPathFactor
 
     @functools.cache
     def make(bundle: Path, **options: Any) -> Path:
-        from exporter.engine_build import compile_bundle
-        from exporter.engine_options import EngineOptions
-        from s2t_runtime.bundle import open_bundle
+        from exporter.engines.build import compile_bundle
+        from exporter.engines.options import EngineOptions
+        from s2t_runtime.bundles.bundle import open_bundle
 
         root = tmp_path_factory.mktemp(flavour) / "bundle"
         shutil.copytree(bundle, root, ignore=shutil.ignore_patterns("engines"))

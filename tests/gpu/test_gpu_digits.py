@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from digits_audio import usual_batches
-from gpu_parity import answers_of_eager, answers_of_runtime, check_half, compared
+from support.digits.audio import usual_batches
+from support.reference.gpu_parity import answers_of_eager, answers_of_runtime, check_half, compared
 
 import s2t_runtime
-from benchmarks.peer import Answer, Task
-from benchmarks.tasks import make_tasks
-from exporter.parity_generate import SCORE_TOLERANCE
-from s2t_runtime.bundle import open_bundle
+from benchmarks.peers.protocol import Answer, Task
+from benchmarks.peers.tasks import make_tasks
+from exporter.parity.decodings import SCORE_TOLERANCE
+from s2t_runtime.bundles.bundle import open_bundle
 
 pytestmark = pytest.mark.gpu
 RATE = 16_000
@@ -44,9 +44,9 @@ def test_check_s2t_passes_on_the_gpu(
     digits_fp16_bundle: Path, digits_checkpoint: Path, precision: str
 ) -> None:
     """Against eager in float32 on the CPU, with the tolerances that every export is held to."""
-    from exporter.load_source import load_source
-    from exporter.parity import check_parity
-    from exporter.sources import CheckpointSource
+    from exporter.checkpoints.load import load_source
+    from exporter.checkpoints.sources.kinds import CheckpointSource
+    from exporter.parity.check import check_parity
 
     checkpoint = load_source(CheckpointSource(str(digits_checkpoint), None))
     report = check_parity(checkpoint, digits_fp16_bundle, precision=precision, provider="cuda")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from s2t_runtime.cli_doctor import main as doctor
+from s2t_runtime.commands.doctor import main as doctor
 
 pytestmark = pytest.mark.gpu
 
@@ -37,7 +37,7 @@ def test_the_benchmark_measures_what_there_is(
 ) -> None:
     import shutil
 
-    from benchmarks.gpu import main as benchmark
+    from benchmarks.gpu.__main__ import main as benchmark
 
     bundle = shutil.copytree(digits_fp16_bundle, tmp_path / "bundle")  # engines are built in it
     arguments = [str(bundle), "--against", str(digits_checkpoint), "--durations", "1", "--tokens", "6"]

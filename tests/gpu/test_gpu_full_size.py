@@ -6,22 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gpu_parity import answers_of_eager, answers_of_runtime, compared
+from support.places import ROOT
+from support.reference.gpu_parity import answers_of_eager, answers_of_runtime, compared
 
-from benchmarks.peer import Answer, Task
-from benchmarks.tasks import make_tasks
-from exporter.parity_generate import SCORE_TOLERANCE
-from s2t_runtime.bundle import open_bundle
+from benchmarks.peers.protocol import Answer, Task
+from benchmarks.peers.tasks import make_tasks
+from exporter.parity.decodings import SCORE_TOLERANCE
+from s2t_runtime.bundles.bundle import open_bundle
 
 pytestmark = [pytest.mark.gpu, pytest.mark.full_size]
-GEOMETRY = Path(__file__).resolve().parents[1] / "data" / "xls-r-300m"
+GEOMETRY = ROOT / "tests" / "data" / "xls-r-300m"
 
 
 @pytest.fixture(scope="module")
 def bundle(gpu: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both precisions; unchecked, because the tests are the check. On the CPU, some minutes and 10 GB of memory."""
     from exporter import ExportOptions, export_checkpoint
-    from exporter.sources import RandomWeightsSource
+    from exporter.checkpoints.sources.kinds import RandomWeightsSource
 
     path = tmp_path_factory.mktemp("full-size") / "bundle"
     options = ExportOptions(output=path, precisions=("fp32", "fp16"), max_audio_s=30.0, check=False)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import s2t_runtime
-from s2t_runtime.bundle import open_bundle
-from s2t_runtime.session_onnxruntime import OnnxSession
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.sessions.onnxruntime.session import OnnxSession
 
 pytestmark = pytest.mark.gpu
 AUDIO = (0.1 * np.random.default_rng(5).standard_normal((2, 16_000))).astype(np.float32)

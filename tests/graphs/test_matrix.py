@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import tiny_models
-from graph_comparison import CASES, TOLERANCE, Run, compare_decoder, compare_encoder, utterances
-from tiny_decoders import DECODERS, ENDS, EXPANDED, FAMILIES, tiny_decoder
-from tiny_encoders import ENCODERS, SAMPLING_RATE
-from tiny_models import PAIRS, Once, Pair
+from support.graphs.comparison import CASES, TOLERANCE, Run, compare_decoder, compare_encoder, utterances
+from support.tiny import models as tiny_models
+from support.tiny.decoders import DECODERS, ENDS, EXPANDED, FAMILIES, tiny_decoder
+from support.tiny.encoders import ENCODERS, SAMPLING_RATE
+from support.tiny.models import PAIRS, Once, Pair
 
 import s2t_runtime
-from exporter.eager_reference import EagerHypotheses, EagerReference
-from exporter.onnx_session import GraphRunner
-from exporter.parity import allowance_for
+from exporter.onnx.session import GraphRunner
+from exporter.parity.check import allowance_for
+from exporter.reference.eager import EagerHypotheses, EagerReference
 
 PRODUCT_ENCODERS = ("wav2vec2-group", "wav2vec2-stable-adapter", "hubert", "wavlm")
 PRODUCT_DECODERS = ("mbart", "bart", "bert", "gpt2")

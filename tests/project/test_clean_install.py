@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from built_wheel import ROOT, build_wheel, install, make_environment
+from support.packaging.built_wheel import ROOT, build_wheel, install, make_environment
 
 pytestmark = pytest.mark.broad
 

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
-from s2t_runtime import engine_record, manifest
+from s2t_runtime.bundles import engine_record, manifest
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/*.md")])
 ENGINE_RECORDS = [
     engine_record.EngineRecord,

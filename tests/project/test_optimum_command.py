@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from built_wheel import build_wheel, install, make_environment, share_packages
+from support.packaging.built_wheel import build_wheel, install, make_environment, share_packages
 
 EXPORT_HELP = ["--precision", "--force", "--revision", "--max-audio-seconds", "--encoder", "--random-weights"]
 
@@ -127,7 +127,7 @@ def test_a_third_argument_is_a_usage_error() -> None:
     ],
 )
 def test_a_list_of_files_leaves_the_output(arguments: list[str], texts: tuple[str, ...]) -> None:
-    from exporter.cli_export import main
+    from exporter.commands.export import main
     from optimum.commands.register.register_s2t import with_positional_output
 
     values = with_positional_output(main).make_context("export", arguments).params

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 import pytest
-import support_matrix
-from support_matrix import once_in, pairs, run_pair, share, still_to_run, versions
-from support_page import Result, read_results, render
-from tiny_decoders import FAMILIES
-from tiny_encoders import ENCODERS
-from tiny_models import Pair
+from support.matrix import support_matrix
+from support.matrix.support_matrix import once_in, pairs, run_pair, share, still_to_run, versions
+from support.matrix.support_page import Result, read_results, render
+from support.tiny.decoders import FAMILIES
+from support.tiny.encoders import ENCODERS
+from support.tiny.models import Pair
 
 DONE = Result(
     "wav2vec2-group", "bart", "shared", {"torch": "2"}, decodings=16, identical=16, score_difference=3e-7

@@ -17,11 +17,14 @@ from pathlib import Path
 
 import click
 import pytest
+from support.places import ROOT
 
-from exporter import cli_compile, cli_export, polygraphy_inputs
-from s2t_runtime import cli_doctor, cli_run
+from exporter import polygraphy_inputs
+from exporter.commands import compile as cli_compile
+from exporter.commands import export as cli_export
+from s2t_runtime.commands import doctor as cli_doctor
+from s2t_runtime.commands import run as cli_run
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "tensorrt.md").read_text(encoding="utf-8")
 NEEDS_GPU, INSTALLS = "# needs a GPU", "# installs"
 COMMANDS: dict[str, click.Command] = {
@@ -92,7 +95,7 @@ def test_the_options_of_compile_s2t_are_all_in_the_table() -> None:
 
 
 def test_every_provider_is_in_the_table() -> None:
-    from s2t_runtime.open_session import PROVIDERS
+    from s2t_runtime.sessions.open import PROVIDERS
 
     named = re.findall(r"^\| `([a-z-]+)` \|", PAGE.split("| provider |")[1], flags=re.MULTILINE)
     assert set(named[: len(PROVIDERS)]) == set(PROVIDERS)

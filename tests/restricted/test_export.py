@@ -9,26 +9,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
 import torch
 from click.testing import CliRunner
-from restricted_bundles import Restricted, open_restricted
-from restricted_eager import Eager, cut_generate, suppressed_generate
-from tiny_halves import VOCAB, decoder_config, encoder_config
-from tiny_models import Once
+from support.places import ROOT
+from support.restricted.bundles import Restricted, open_restricted
+from support.restricted.eager import Eager, cut_generate, suppressed_generate
+from support.tiny import models as tiny_models
+from support.tiny.models import Once
+from support.tiny.pairs import VOCAB, decoder_config, encoder_config
 from transformers import SpeechEncoderDecoderConfig
 
 import s2t_runtime
-from benchmarks.agreement import agreement
-from benchmarks.peer_runtime import open_peer as open_runtime
-from benchmarks.peer_torch import open_peer as open_eager
-from benchmarks.tasks import make_tasks
+from benchmarks.measuring.agreement import agreement
+from benchmarks.peers.runtime.peer import open_peer as open_runtime
+from benchmarks.peers.tasks import make_tasks
+from benchmarks.peers.torch.peer import open_peer as open_eager
 from exporter import ExportOptions, export_checkpoint
-from exporter.cli_check import main as check_main
-from exporter.cli_export import main as export_main
-from exporter.parity_generate import SCORE_TOLERANCE
+from exporter.commands.check import main as check_main
+from exporter.commands.export import main as export_main
+from exporter.parity.decodings import SCORE_TOLERANCE
 
-DIGITS = Path(__file__).resolve().parents[1] / "examples" / "digits"
+DIGITS = ROOT / "examples" / "digits"
 RECORDINGS = tuple(sorted((DIGITS / "recordings").glob("*.wav")))
 
 pytestmark = pytest.mark.broad

@@ -11,23 +11,25 @@ from typing import Any, NoReturn
 import numpy as np
 import onnx_ir as ir
 import pytest
-import tiny_models
 import torch
-from restricted_bundles import TIED, Restricted, open_restricted, restricted
-from tiny_models import Once
+from support.places import ROOT
+from support.restricted.bundles import TIED, Restricted, open_restricted, restricted
+from support.tiny import models as tiny_models
+from support.tiny.models import Once
 
 import s2t_runtime
-from exporter import int8_graphs, precision_graphs
-from exporter.add_precision import add_precision
 from exporter.errors import PrecisionError
+from exporter.onnx.write_graphs import DECODER_WEIGHTS, ENCODER_WEIGHTS
 from exporter.options import AddOptions
-from exporter.precision_graphs import PrecisionGraphs
-from exporter.write_graphs import DECODER_WEIGHTS, ENCODER_WEIGHTS
+from exporter.pipeline import precision_graphs
+from exporter.pipeline.add_precision import add_precision
+from exporter.pipeline.precision_graphs import PrecisionGraphs
+from exporter.precisions import int8_graphs
 from graphs import with_past_signature
 from s2t_runtime.errors import OptionError
 from s2t_runtime.model import SpeechToText
 
-RECORDING = Path(__file__).resolve().parents[1] / "examples" / "digits" / "recordings" / "one_digit_7.wav"
+RECORDING = ROOT / "examples" / "digits" / "recordings" / "one_digit_7.wav"
 SEARCHES: list[dict[str, Any]] = [{"num_beams": 1}, {"num_beams": 3, "num_return_sequences": 3}]
 GRAPHS = {ENCODER_WEIGHTS: ("encoder.onnx",), DECODER_WEIGHTS: ("decoder_with_past.onnx",)}
 

@@ -12,24 +12,24 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
-from graph_comparison import utterances
-from restricted_bundles import CASES, TOKENS, Restricted, restricted, write_restricted
-from restricted_eager import Eager, Options, cut_generate, suppressed_generate
-from tiny_models import Once
+from support.graphs.comparison import utterances
+from support.restricted.bundles import CASES, TOKENS, Restricted, restricted, write_restricted
+from support.restricted.eager import Eager, Options, cut_generate, suppressed_generate
+from support.tiny.models import Once
 
-import exporter.write_graphs
+import exporter.onnx.write_graphs
 import s2t_runtime
-from exporter.checkpoint import Checkpoint
-from exporter.eager_reference import EagerReference
-from exporter.parity import check_parity
-from exporter.parity_graphs import compare_graphs
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.parity.check import check_parity
+from exporter.parity.graphs import compare_graphs
+from exporter.reference.eager import EagerReference
 from graphs import decoder_geometry, restricted_output
 from s2t_runtime import TokenEvent
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
+from s2t_runtime.bundles.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
 from s2t_runtime.errors import OptionError
 from s2t_runtime.model import SpeechToText
-from s2t_runtime.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
-from s2t_runtime.session_onnxruntime import OnnxSession
+from s2t_runtime.sessions.onnxruntime.session import OnnxSession
 
 SEARCHES: list[dict[str, Any]] = [
     {"num_beams": 1},
@@ -209,7 +209,7 @@ def test_planted_rows_in_wrong_order_are_seen(
     tied: Restricted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        exporter.write_graphs,
+        exporter.onnx.write_graphs,
         "restricted_output",
         lambda decoder, ids: restricted_output(decoder, ids.flip(0)),
     )

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from digits_audio import usual_batches
-from fake_model import FakeModel
+from support.digits.audio import usual_batches
+from support.doubles.model import FakeModel
 
-from s2t_runtime import cli_run
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import SearchPlan, plan_search
-from s2t_runtime.session import Candidates, Float32, Int64
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.commands import run as cli_run
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
+from s2t_runtime.sessions.protocol import Candidates, Float32, Int64
 
 START, EOS, VOCAB = 0, 1, 8
 Script = Callable[[int, tuple[int, ...]], Sequence[float]]

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from s2t_runtime import SpeechToText, TokenEvent
-from s2t_runtime.search import SearchResult, search
+from s2t_runtime.search.search import SearchResult, search
 
 EOS = 1
 Told = tuple[int, int, tuple[int, ...], bool]

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.errors import PeerError
-from benchmarks.peer_ctranslate2 import BETWEEN, DECODER, ENCODER
-from exporter.checkpoint import Checkpoint
+from benchmarks.peers.ctranslate2.files import BETWEEN, DECODER, ENCODER
+from exporter.checkpoints.checkpoint import Checkpoint
 
 _NORM_FIRST: Final = {"mbart": True, "bart": False}
 """Decoders by model_type: whether a layer begins with its norms."""

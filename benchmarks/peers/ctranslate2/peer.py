@@ -17,13 +17,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.between_halves import between
-from benchmarks.ctranslate2_search import search_facts
 from benchmarks.errors import PeerError
-from benchmarks.peer import Answer, Offer, Run, StageTimes, Task
+from benchmarks.peers.ctranslate2.between import between
+from benchmarks.peers.ctranslate2.files import BETWEEN, DECODER, ENCODER
+from benchmarks.peers.ctranslate2.search import search_facts
+from benchmarks.peers.protocol import Answer, Offer, Run, StageTimes, Task
 from s2t_runtime.audio import read_audio
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.text import load_detokenizer
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.text.loading import load_detokenizer
 
 OFFERS: Final[Mapping[str, tuple[Offer, ...]]] = MappingProxyType(
     {
@@ -33,9 +34,6 @@ OFFERS: Final[Mapping[str, tuple[Offer, ...]]] = MappingProxyType(
         )
     }
 )
-ENCODER: Final = "encoder"
-DECODER: Final = "decoder"
-BETWEEN: Final = "between.npz"
 _EXTRA: Final = 'pip install "export-s2t[bench]"'
 _LEAST_TOKENS: Final = 3
 _HALVES: Final = (
@@ -212,10 +210,10 @@ def prepare(
         S2TError: the bundle or the checkpoint cannot be read.
     """
     _refuse(device, tasks)
-    from benchmarks.ctranslate2_halves import convert_halves  # noqa: PLC0415 - imports torch
-    from exporter.console import quiet_libraries  # noqa: PLC0415
-    from exporter.load_source import load_source  # noqa: PLC0415
-    from exporter.recorded_source import source_of  # noqa: PLC0415
+    from benchmarks.peers.ctranslate2.conversion import convert_halves  # noqa: PLC0415 - imports torch
+    from exporter.checkpoints.load import load_source  # noqa: PLC0415
+    from exporter.checkpoints.sources.recorded import source_of  # noqa: PLC0415
+    from exporter.commands.console import quiet_libraries  # noqa: PLC0415
 
     quiet_libraries(quiet=True)
     opened = open_bundle(bundle)

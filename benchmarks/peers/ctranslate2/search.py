@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from benchmarks.peer import Task
-from benchmarks.tasks import search_plan
-from s2t_runtime.bundle import Bundle
+from benchmarks.peers.protocol import Task
+from benchmarks.peers.tasks import search_plan
+from s2t_runtime.bundles.bundle import Bundle
 
 _KNOWN: Final = frozenset(
     {

@@ -7,16 +7,16 @@ import time
 from pathlib import Path
 from typing import Any, Final, cast
 
-from benchmarks.peer import Answer, Run, Task, best_of
-from benchmarks.timed_session import TimedSession
-from s2t_runtime.bundle import open_bundle
-from s2t_runtime.call_options import DecodingOptions
+from benchmarks.peers.protocol import Answer, Run, Task, best_of
+from benchmarks.peers.runtime.timed_session import TimedSession
+from s2t_runtime.bundles.bundle import open_bundle
 from s2t_runtime.model import SpeechToText
-from s2t_runtime.open_session import ENGINES, open_session
+from s2t_runtime.options.call import DecodingOptions
 from s2t_runtime.results import Result
-from s2t_runtime.session import Session
+from s2t_runtime.sessions.open import ENGINES, open_session
+from s2t_runtime.sessions.protocol import Session
 
-_BACKEND: Final = "s2t_runtime.session_onnxruntime"
+_BACKEND: Final = "s2t_runtime.sessions.onnxruntime.session"
 _TASKS: Final = Path("/proc/self/task")
 _GRAPHS: Final = 2
 """Encoder and decoder, each with a pool of its own."""
@@ -66,7 +66,7 @@ def open_peer(
 
     Args:
         bundle: its directory.
-        provider: a key of ``s2t_runtime.open_session.PROVIDERS``.
+        provider: a key of ``s2t_runtime.sessions.open.PROVIDERS``.
         precision: one that it holds; None takes its default.
         threads: of ONNX Runtime.
         flavour: of the engines, where the provider is "tensorrt"; None takes any.
@@ -77,7 +77,7 @@ def open_peer(
     opened = open_bundle(bundle)
     session: Session[Any]
     if provider == ENGINES:
-        from s2t_runtime.session_tensorrt import open_engines  # noqa: PLC0415 - each side alone
+        from s2t_runtime.sessions.tensorrt.libraries import open_engines  # noqa: PLC0415 - each side alone
 
         session, used = open_engines(opened, precision, verify="fast", flavour=flavour), None
     else:

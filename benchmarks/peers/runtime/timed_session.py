@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Generic
 
-from benchmarks.peer import StageTimes
-from s2t_runtime.session import EncodedT, Float32, Int64, Request, Session, TimedStep
+from benchmarks.peers.protocol import StageTimes
+from s2t_runtime.sessions.protocol import EncodedT, Float32, Int64, Request, Session, TimedStep
 
 
 class TimedSession(Generic[EncodedT]):

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.peer import Answer, Run, StageTimes, Task, best_of
-from exporter.checkpoint import Checkpoint
-from exporter.eager_reference import EagerReference, Waveform
-from exporter.parity_generate import eager_options
+from benchmarks.peers.protocol import Answer, Run, StageTimes, Task, best_of
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.parity.decodings import eager_options
+from exporter.reference.eager import EagerReference, Waveform
 from s2t_runtime.audio import read_audio
 
 DTYPES: Final = {"fp32": torch.float32, "fp16": torch.float16}

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.errors import PeerError
-from benchmarks.peer import Offer
+from benchmarks.peers.protocol import Offer
 
 if TYPE_CHECKING:
-    from benchmarks.torch_generation import Mode, TorchPeer
+    from benchmarks.peers.torch.generation import Mode, TorchPeer
 
 OFFERS: Final[Mapping[str, tuple[Offer, ...]]] = MappingProxyType(
     {
@@ -43,11 +43,11 @@ def open_peer(
         PeerError: this PyTorch cannot use the device.
         S2TError: the bundle or the checkpoint cannot be read.
     """
-    from benchmarks.torch_generation import TorchPeer  # noqa: PLC0415 - a peer's file is read to know its offers
-    from exporter.console import quiet_libraries  # noqa: PLC0415
-    from exporter.load_source import load_source  # noqa: PLC0415
-    from exporter.recorded_source import source_of  # noqa: PLC0415
-    from s2t_runtime.bundle import open_bundle  # noqa: PLC0415
+    from benchmarks.peers.torch.generation import TorchPeer  # noqa: PLC0415 - a peer's file is read to know its offers
+    from exporter.checkpoints.load import load_source  # noqa: PLC0415
+    from exporter.checkpoints.sources.recorded import source_of  # noqa: PLC0415
+    from exporter.commands.console import quiet_libraries  # noqa: PLC0415
+    from s2t_runtime.bundles.bundle import open_bundle  # noqa: PLC0415
 
     problem = torch_problem() if device == "cuda" else None
     if problem is not None:

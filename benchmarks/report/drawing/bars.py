@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.report.axes import Axis, linear_axis
-from benchmarks.report.frame import WIDTH, Frame, Label, gutter, picture, row_labels, text_width
-from benchmarks.report.markup import Element, tag
+from benchmarks.report.drawing.axes import Axis, linear_axis
+from benchmarks.report.drawing.frame import WIDTH, Frame, Label, gutter, picture, row_labels, text_width
+from benchmarks.report.drawing.markup import Element, tag
 
 _ROW: Final = 44.0
 _BAR: Final = 20.0

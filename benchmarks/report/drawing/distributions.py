@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.report.axes import linear_axis
-from benchmarks.report.frame import WIDTH, Frame, Label, gutter, picture, row_labels, text_width
-from benchmarks.report.markup import Element, tag
+from benchmarks.report.drawing.axes import linear_axis
+from benchmarks.report.drawing.frame import WIDTH, Frame, Label, gutter, picture, row_labels, text_width
+from benchmarks.report.drawing.markup import Element, tag
 
 _ROW: Final = 48.0
 _BOX: Final = 22.0

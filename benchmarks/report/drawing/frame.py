@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.report.axes import Axis, tick_text
-from benchmarks.report.markup import Element, tag
+from benchmarks.report.drawing.axes import Axis, tick_text
+from benchmarks.report.drawing.markup import Element, tag
 
 WIDTH: Final = 560.0
 _LETTER: Final = 7.0

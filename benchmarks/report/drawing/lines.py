@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.report.axes import Axis
-from benchmarks.report.frame import WIDTH, Frame, picture, shortened, text_width
-from benchmarks.report.markup import Element, tag
+from benchmarks.report.drawing.axes import Axis
+from benchmarks.report.drawing.frame import WIDTH, Frame, picture, shortened, text_width
+from benchmarks.report.drawing.markup import Element, tag
 
 _TOP: Final = 34.0
 _HEIGHT: Final = 230.0

@@ -81,7 +81,7 @@ std::string manifest_text(const std::string& root) {
 std::vector<std::string> graph_paths(const Manifest& manifest) {
     std::vector<std::string> paths;
     for (const auto& [name, graphs] : manifest.graphs) {
-        for (const GraphInfo* graph : {&graphs.encoder, &graphs.decoder_first_step, &graphs.decoder_with_past}) {
+        for (const GraphInfo* graph : {&graphs.encoder.graph, &graphs.decoder_first_step, &graphs.decoder_with_past}) {
             paths.push_back(graph->path);
         }
     }

@@ -1,4 +1,4 @@
-/// The fields of manifest.json; its schema is s2t_runtime/manifest.py, and docs/bundle.md explains each.
+/// The fields of manifest.json; its schema is s2t_runtime/bundles/manifest.py, and docs/bundle.md explains each.
 #pragma once
 
 #include <cstdint>

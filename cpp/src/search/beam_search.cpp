@@ -1,4 +1,4 @@
-// Beam search, a copy of transformers' _beam_search. Its twin is s2t_runtime/beam_search.py.
+// Beam search, a copy of transformers' _beam_search. Its twin is s2t_runtime/search/beam_search.py.
 //
 // All scores are float and every sum, division and penalty is taken in transformers' order, so that hypotheses and
 // scores are the same. What torch.topk leaves open is settled here: among equal scores the lower beam goes first, then

@@ -1,4 +1,4 @@
-// Its twin is s2t_runtime/deferred_step.py.
+// Its twin is s2t_runtime/search/deferred_step.py.
 
 #include "deferred_step.h"
 

@@ -1,4 +1,4 @@
-// Greedy decoding: transformers' _sample without sampling. Its twin is s2t_runtime/greedy.py.
+// Greedy decoding: transformers' _sample without sampling. Its twin is s2t_runtime/search/greedy.py.
 
 #include <algorithm>
 #include <numeric>

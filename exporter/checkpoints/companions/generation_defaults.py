@@ -8,9 +8,9 @@ from typing import Any
 
 from exporter.errors import CheckpointError, UnsupportedModelError
 from s2t_runtime.errors import OptionError
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.refusals import REASONS
-from s2t_runtime.sampling_options import Sampling
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.refusals import REASONS
+from s2t_runtime.options.sampling import Sampling
 
 # No options of a GenerationConfig, so eager ignores them: a bundle that obeyed would decode otherwise.
 _OURS_ALONE = {"language", "decoder_prompt_ids", "seed", "prefix_allowed_tokens_fn"}

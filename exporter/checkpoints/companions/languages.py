@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from transformers import PreTrainedTokenizerBase
 
+from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, ExportError
-from exporter.hub import CheckpointFiles
 
 KNOWN: Final = "known_languages.json"
 _EXAMPLE: Final = '{"de": "de_DE", "fr": 250008}'
@@ -148,7 +148,9 @@ def _declared(files: CheckpointFiles, declared: Mapping[Any, Any], vocab_size: i
 
 def _known(files: CheckpointFiles, tokenizer: PreTrainedTokenizerBase) -> dict[str, int] | None:
     """The map of a known checkpoint, if the tokenizer is still the one that the map is about."""
-    table = json.loads(resources.files("exporter").joinpath(KNOWN).read_text(encoding="utf-8"))
+    table = json.loads(
+        resources.files("exporter.checkpoints.companions").joinpath(KNOWN).read_text(encoding="utf-8")
+    )
     names = [
         name for name in (files.model_id, _original_name(files.directory)) if name in table["checkpoints"]
     ]

@@ -11,11 +11,11 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
+from exporter.checkpoints.companions.tokenizer import read_tokenizer
+from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
-from exporter.hub import CheckpointFiles
-from exporter.tokenizer_loading import read_tokenizer
 from graphs import FeatureSettings, LogMelSettings, WaveformSettings
-from graphs.log_mel import STACKED
+from graphs.encoder.log_mel import STACKED
 
 Extractor = Wav2Vec2FeatureExtractor | SeamlessM4TFeatureExtractor
 

@@ -11,9 +11,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers import __version__ as transformers_version
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 
+from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
-from exporter.hub import CheckpointFiles
-from exporter.python_tokenizers import with_backend
+from exporter.tokenizers.python_tokenizers import with_backend
 
 CONFIG: Final = "tokenizer_config.json"
 _SERIALISED: Final = "tokenizer.json"

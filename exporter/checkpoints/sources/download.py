@@ -13,8 +13,8 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import constants, errors
 
+from exporter.checkpoints.sources.weight_files import WEIGHT_FILES
 from exporter.errors import CheckpointError
-from exporter.hub import WEIGHT_FILES
 
 # Configurations, tokenizers and the card; nothing below the top folder (onnx/, coreml/, checkpoint-500/).
 _SMALL_FILES = ["*.json", "*.model", "*.txt", "*.spm", "vocab.*", "bpe.codes", "README.md"]

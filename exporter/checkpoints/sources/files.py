@@ -8,17 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exporter.checkpoints.sources.kinds import FETCH_CONFIGURATION, FETCH_WEIGHTS
 from exporter.errors import CheckpointError
-from exporter.sources import FETCH_CONFIGURATION, FETCH_WEIGHTS
 
 OnStage = Callable[[str], None]
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""Weights that are read, the preferred ones first; transformers has the same order."""
 _MODEL_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -69,7 +62,7 @@ def locate_checkpoint(
             f"{source} is neither a directory nor a model id: give a directory written by "
             "save_pretrained(), or an id such as facebook/wav2vec2-xls-r-300m-en-to-15"
         )
-    from exporter.hub_download import download_configuration  # noqa: PLC0415 - a local export needs no hub
+    from exporter.checkpoints.sources.download import download_configuration  # noqa: PLC0415 - a local export needs no hub
 
     on_stage(FETCH_CONFIGURATION)
     directory = download_configuration(source, revision)
@@ -85,7 +78,7 @@ def fetch_weights(files: CheckpointFiles, *, on_stage: OnStage = _silent) -> Non
     """
     if files.revision is None:
         return
-    from exporter.hub_download import download_weights  # noqa: PLC0415
+    from exporter.checkpoints.sources.download import download_weights  # noqa: PLC0415
 
     on_stage(FETCH_WEIGHTS)
     download_weights(files.model_id, files.revision, files.directory)

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exporter.checkpoints.sources.kinds import (
+    DEFAULT_SEED,
+    CheckpointSource,
+    PairSource,
+    RandomWeightsSource,
+    Source,
+)
 from exporter.errors import CheckpointError
-from exporter.sources import DEFAULT_SEED, CheckpointSource, PairSource, RandomWeightsSource, Source
-from s2t_runtime.manifest import Manifest
+from s2t_runtime.bundles.manifest import Manifest
 
 _ROLES = {
     "checkpoint": ("checkpoint",),

@@ -7,7 +7,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import constant, int64
+from exporter.onnx.editing.graph_edits import constant, int64
 
 _TIME: Final = 1
 """The axis of frames behind the transposition: [batch, frames, channels]."""

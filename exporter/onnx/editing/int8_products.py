@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from exporter.passes.graph_edits import drop_unused, initializer, remove_unread, take_over
-from exporter.passes.int8_weights import Int8Rows, Layout, Roundings
+from exporter.onnx.editing.graph_edits import drop_unused, initializer, remove_unread, take_over
+from exporter.onnx.editing.int8_weights import Int8Rows, Layout, Roundings
 
 _FLOAT: int = int(ir.DataType.FLOAT)
 

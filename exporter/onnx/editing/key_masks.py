@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import constant, made_by
+from exporter.onnx.editing.graph_edits import constant, made_by
 
 _ABSENT = -1e4
 """A mask adds this or less to the scores of keys that are left out."""

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import (
+from exporter.onnx.editing.graph_edits import (
     constant,
     initializer,
     int64,
@@ -17,7 +17,7 @@ from exporter.passes.graph_edits import (
     remove_unread,
     take_over,
 )
-from exporter.passes.key_masks import key_mask
+from exporter.onnx.editing.key_masks import key_mask
 
 _CONTRIB: Final = "com.microsoft"
 _KIND: Final = "MultiHeadAttention"

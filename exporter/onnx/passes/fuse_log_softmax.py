@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import made_by, only_reader, remove_unread, take_over
+from exporter.onnx.editing.graph_edits import made_by, only_reader, remove_unread, take_over
 
 
 def fuse_log_softmax(model: ir.Model) -> tuple[ir.Model, bool]:

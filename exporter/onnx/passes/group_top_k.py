@@ -7,7 +7,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import int64, remove_unread, take_over
+from exporter.onnx.editing.graph_edits import int64, remove_unread, take_over
 
 _MIN_COLUMNS: Final = 1 << 16
 """With fewer a TopK is over before this would pay."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import (
+from exporter.onnx.editing.graph_edits import (
     constant,
     drop_unused,
     initializer,
@@ -18,7 +18,7 @@ from exporter.passes.graph_edits import (
     remove_unread,
     take_over,
 )
-from exporter.passes.int8_products import scaled_product
+from exporter.onnx.editing.int8_products import scaled_product
 
 
 @dataclass(frozen=True)

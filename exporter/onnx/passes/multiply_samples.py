@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from exporter.passes.convolutions import Convolution, convolution, windows
-from exporter.passes.graph_edits import initializer, int64, remove_unread, take_over
+from exporter.onnx.editing.convolutions import Convolution, convolution, windows
+from exporter.onnx.editing.graph_edits import initializer, int64, remove_unread, take_over
 
 _CHANNELS_LAST: Final = (0, 2, 1)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import constant, int64, made_by, take_over
+from exporter.onnx.editing.graph_edits import constant, int64, made_by, take_over
 
 _POSITIONS = 1
 """The axis of new tokens in [rows, new, width]."""

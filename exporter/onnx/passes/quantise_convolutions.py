@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from exporter.passes.convolutions import Convolution, convolution, windows
-from exporter.passes.graph_edits import int64
-from exporter.passes.int8_products import Int8Products, scaled_product
-from exporter.passes.int8_weights import Roundings
+from exporter.onnx.editing.convolutions import Convolution, convolution, windows
+from exporter.onnx.editing.graph_edits import int64
+from exporter.onnx.editing.int8_products import Int8Products, scaled_product
+from exporter.onnx.editing.int8_weights import Roundings
 
 _MIN_TERMS: Final = 128
 """Below it a convolution stays in float32: the first one looks at ten samples of raw audio, which costs nothing and

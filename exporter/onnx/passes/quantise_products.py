@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import constant, made_by
-from exporter.passes.int8_products import Int8Products, scaled_product
-from exporter.passes.int8_weights import Roundings
+from exporter.onnx.editing.graph_edits import constant, made_by
+from exporter.onnx.editing.int8_products import Int8Products, scaled_product
+from exporter.onnx.editing.int8_weights import Roundings
 
 
 def quantise_products(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import drop_unused, int64, take_over
-from exporter.passes.int8_products import add_int8
-from exporter.passes.int8_weights import Roundings
+from exporter.onnx.editing.graph_edits import drop_unused, int64, take_over
+from exporter.onnx.editing.int8_products import add_int8
+from exporter.onnx.editing.int8_weights import Roundings
 
 MIN_ELEMENTS = 1 << 14
 """Below, the bytes saved are not worth three more operators in every step."""

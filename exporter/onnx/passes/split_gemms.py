@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from exporter.passes.graph_edits import constant, take_over
+from exporter.onnx.editing.graph_edits import constant, take_over
 
 
 def split_gemms(model: ir.Model) -> tuple[ir.Model, bool]:

@@ -16,8 +16,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from exporter.passes.convolutions import geometry
-from exporter.passes.graph_edits import initializer, int64, remove_unread, take_over
+from exporter.onnx.editing.convolutions import geometry
+from exporter.onnx.editing.graph_edits import initializer, int64, remove_unread, take_over
 
 _MIN_KERNEL: Final = 64
 _MIN_CHANNELS: Final = 16

@@ -55,7 +55,7 @@ class S2TExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]  # optimum 
 
     def run(self) -> None:
         """Run export-s2t; it ends the process with its own exit code."""
-        from exporter.cli_export import main  # noqa: PLC0415 - see the module's docstring
+        from exporter.commands.export import main  # noqa: PLC0415 - see the module's docstring
 
         with_positional_output(main).main(args=self.args.arguments, prog_name="optimum-cli export s2t")
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.engine_record import BoundTensor
-from s2t_runtime.executor import NUMPY_TYPES, Block, Executor, Program
+from s2t_runtime.bundles.engine_record import BoundTensor
+from s2t_runtime.sessions.engines.executor import NUMPY_TYPES, Block, Executor, Program
 
 
 def bind_input(

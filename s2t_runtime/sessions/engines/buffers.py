@@ -9,10 +9,11 @@ from typing import Final
 
 import numpy as np
 
-from s2t_runtime.engine_limits import ENCODER, WITH_PAST, EngineSet
-from s2t_runtime.engine_record import BoundTensor, Profile
+from s2t_runtime.bundles.engine_record import BoundTensor, Profile
 from s2t_runtime.errors import SessionError
-from s2t_runtime.executor import ALIGNMENT, NUMPY_TYPES, Block, Executor
+from s2t_runtime.sessions.engines.engine_set import EngineSet
+from s2t_runtime.sessions.engines.executor import ALIGNMENT, NUMPY_TYPES, Block, Executor
+from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST
 
 _SCORES: Final = ("logits", "candidate_log_probs", "candidate_ids")
 

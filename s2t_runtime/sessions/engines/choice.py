@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from s2t_runtime.bundle import FAST_HASH_LIMIT, Bundle, sha256_of
-from s2t_runtime.engine_limits import ENCODER, FIRST_STEP, WITH_PAST, EngineSet
-from s2t_runtime.engine_record import ENGINES_DIRECTORY, EngineRecord
-from s2t_runtime.engine_targets import RTX_TARGETS, gpu_problem, rtx_supports
+from s2t_runtime.bundles.bundle import FAST_HASH_LIMIT, Bundle, sha256_of
+from s2t_runtime.bundles.engine_record import ENGINES_DIRECTORY, EngineRecord
 from s2t_runtime.errors import BundleError, SessionError
+from s2t_runtime.sessions.engines.engine_set import EngineSet
+from s2t_runtime.sessions.engines.targets import RTX_TARGETS, gpu_problem, rtx_supports
+from s2t_runtime.sessions.profiles.limits import ENCODER, FIRST_STEP, WITH_PAST
 
 _GRAPHS: Final = (ENCODER, WITH_PAST, FIRST_STEP)
 

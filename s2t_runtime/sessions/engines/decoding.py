@@ -9,13 +9,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.engine_binding import bind_input, bind_shaped, read
-from s2t_runtime.engine_buffers import Buffers
-from s2t_runtime.engine_limits import FIRST_STEP, WITH_PAST, EngineSet
-from s2t_runtime.engine_record import BoundTensor
+from s2t_runtime.bundles.engine_record import BoundTensor
 from s2t_runtime.errors import SessionError
-from s2t_runtime.executor import Executor, Program
-from s2t_runtime.session import Candidates, Int64
+from s2t_runtime.sessions.engines.binding import bind_input, bind_shaped, read
+from s2t_runtime.sessions.engines.buffers import Buffers
+from s2t_runtime.sessions.engines.engine_set import EngineSet
+from s2t_runtime.sessions.engines.executor import Executor, Program
+from s2t_runtime.sessions.profiles.limits import FIRST_STEP, WITH_PAST
+from s2t_runtime.sessions.protocol import Candidates, Int64
 
 _SCORES: Final = ("candidate_log_probs", "candidate_ids", "logits")
 

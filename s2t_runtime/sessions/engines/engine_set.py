@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from s2t_runtime.engine_record import EngineRecord
-from s2t_runtime.profile_limits import ENCODER, FIRST_STEP, WITH_PAST, ProfileLimits
-
-__all__ = ["ENCODER", "FIRST_STEP", "WITH_PAST", "EngineSet", "compile_flags"]
+from s2t_runtime.bundles.engine_record import EngineRecord
+from s2t_runtime.sessions.profiles.compile_flags import compile_flags
+from s2t_runtime.sessions.profiles.limits import ENCODER, FIRST_STEP, ProfileLimits
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,3 @@ class EngineSet:
             f"compile-s2t {shlex.quote(str(self.bundle))} --flavour {record.flavour} --precision "
             f"{record.precision}{targets}{first} {compile_flags(self.limits, self.sampling_rate, name, value)}"
         )
-
-
-def compile_flags(limits: ProfileLimits, sampling_rate: int, name: str = "", value: int = 0) -> str:
-    """The flags of compile-s2t for these limits, one of which is widened to ``value``."""
-    wanted = {
-        "samples": limits.largest(ENCODER, "samples"),
-        **{axis: limits.largest(WITH_PAST, axis) for axis in ("batch", "beams", "past", "new")},
-    }
-    key = "new" if name == "prompt" else name
-    if key in wanted:
-        wanted[key] = max(wanted[key], value)
-    return (
-        f"--max-audio-seconds {wanted['samples'] / sampling_rate:.9g} --max-batch {wanted['batch']} "
-        f"--max-beams {wanted['beams']} --max-length {max(wanted['past'] + 1, wanted['new'])} "
-        f"--max-prompt {wanted['new']}"
-    )

@@ -15,14 +15,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from s2t_runtime.engine_binding import bind_input
-from s2t_runtime.engine_buffers import allocate, nbytes, size_of
-from s2t_runtime.engine_decoding import EngineDecoding
-from s2t_runtime.engine_limits import ENCODER, WITH_PAST, EngineSet
-from s2t_runtime.engine_record import BoundTensor
+from s2t_runtime.bundles.engine_record import BoundTensor
 from s2t_runtime.errors import ClosedError, SessionError
-from s2t_runtime.executor import Block, Executor, Program
-from s2t_runtime.session import Float32, Int64, Request
+from s2t_runtime.sessions.engines.binding import bind_input
+from s2t_runtime.sessions.engines.buffers import allocate, nbytes, size_of
+from s2t_runtime.sessions.engines.decoding import EngineDecoding
+from s2t_runtime.sessions.engines.engine_set import EngineSet
+from s2t_runtime.sessions.engines.executor import Block, Executor, Program
+from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST
+from s2t_runtime.sessions.protocol import Float32, Int64, Request
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.cache_directory import VARIABLE
 from s2t_runtime.errors import OptionError, SessionError
-from s2t_runtime.execution_providers import (
+from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
+from s2t_runtime.sessions.onnxruntime.providers import (
     EXECUTION_PROVIDERS,
     PRODUCTS,
     ExecutionProvider,
     provider_limits,
     provider_options,
 )
-from s2t_runtime.int8_overflow import EXACT_PRODUCTS, products_overflow
-from s2t_runtime.profile_limits import ENCODER, ProfileLimits
+from s2t_runtime.sessions.profiles.limits import ENCODER, ProfileLimits
 
 _LOOK: Final = "doctor-s2t says what this machine has; use provider 'cpu'"
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
+from s2t_runtime.bundles.engine_record import AxisRange, Profile
+from s2t_runtime.bundles.manifest import GraphInfo
 from s2t_runtime.cache_directory import cache_directory
-from s2t_runtime.engine_limits import compile_flags
-from s2t_runtime.engine_record import AxisRange, Profile
-from s2t_runtime.manifest import GraphInfo
-from s2t_runtime.profile_limits import ENCODER, WITH_PAST, ProfileLimits
-from s2t_runtime.profile_table import bounds_of, default_samples, default_sizes, rows_of, table_of
+from s2t_runtime.sessions.profiles.compile_flags import compile_flags
+from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST, ProfileLimits
+from s2t_runtime.sessions.profiles.table import bounds_of, default_samples, default_sizes, rows_of, table_of
 
 PRODUCTS: Final = frozenset(
     {

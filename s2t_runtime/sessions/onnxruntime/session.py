@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from s2t_runtime.bundle import Bundle
+from s2t_runtime.bundles.bundle import Bundle
+from s2t_runtime.bundles.manifest import DecoderInfo, PrecisionInfo
 from s2t_runtime.errors import SessionError
-from s2t_runtime.graph_loader import GraphLoader, mapped_errors
-from s2t_runtime.manifest import DecoderInfo, PrecisionInfo
-from s2t_runtime.profile_limits import ENCODER, WITH_PAST
-from s2t_runtime.session import Candidates, Float32, Int64, Request
+from s2t_runtime.sessions.onnxruntime.graph_loader import GraphLoader, mapped_errors
+from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST
+from s2t_runtime.sessions.protocol import Candidates, Float32, Int64, Request
 
 _NUMPY_TYPES = {"float32": np.float32, "float16": np.float16}
 

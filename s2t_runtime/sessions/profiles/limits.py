@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from s2t_runtime.engine_record import AxisRange, Profile
+from s2t_runtime.bundles.engine_record import AxisRange, Profile
 from s2t_runtime.errors import AudioError, OptionError
-from s2t_runtime.session import Request
+from s2t_runtime.sessions.protocol import Request
 
 ENCODER: Final = "encoder"
 WITH_PAST: Final = "decoder_with_past"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from s2t_runtime.engine_record import AxisRange, Profile
-from s2t_runtime.manifest import Manifest, TensorInfo
+from s2t_runtime.bundles.engine_record import AxisRange, Profile
+from s2t_runtime.bundles.manifest import Manifest, TensorInfo
 
 DEFAULT_MAX_AUDIO_S: Final = 30.0
 DEFAULT_MAX_BATCH: Final = 4

@@ -17,13 +17,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from s2t_runtime.cuda_calls import CudaCalls
-from s2t_runtime.engine_choice import EngineHost
-from s2t_runtime.engine_limits import EngineSet
 from s2t_runtime.errors import SessionError
-from s2t_runtime.executor import NUMPY_TYPES, Block, Place, Program
-from s2t_runtime.runtime_caches import RuntimeCacheFile
-from s2t_runtime.tensorrt_plans import collecting_logger, load_plan
+from s2t_runtime.sessions.engines.choice import EngineHost
+from s2t_runtime.sessions.engines.engine_set import EngineSet
+from s2t_runtime.sessions.engines.executor import NUMPY_TYPES, Block, Place, Program
+from s2t_runtime.sessions.tensorrt.cuda_calls import CudaCalls
+from s2t_runtime.sessions.tensorrt.plan_files import collecting_logger, load_plan
+from s2t_runtime.sessions.tensorrt.runtime_caches import RuntimeCacheFile
 
 
 @dataclass

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from s2t_runtime.bundle import Bundle
-from s2t_runtime.cuda_calls import CudaCalls
-from s2t_runtime.engine_choice import EngineHost, check_plans, choose_engines
-from s2t_runtime.engine_session import EngineSession
+from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.errors import SessionError
 from s2t_runtime.machine import cuda_driver_problem
-from s2t_runtime.tensorrt_executor import TensorRtExecutor
+from s2t_runtime.sessions.engines.choice import EngineHost, check_plans, choose_engines
+from s2t_runtime.sessions.engines.session import EngineSession
+from s2t_runtime.sessions.tensorrt.cuda_calls import CudaCalls
+from s2t_runtime.sessions.tensorrt.executor import TensorRtExecutor
 
 _OTHERWISE: Final = "engines cannot run here; the same bundle runs with --provider cpu"
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from s2t_runtime.engine_record import BoundTensor, EngineRecord
+from s2t_runtime.bundles.engine_record import BoundTensor, EngineRecord
 from s2t_runtime.errors import SessionError
 
 _LOGGER: Final = logging.getLogger("s2t_runtime.tensorrt")

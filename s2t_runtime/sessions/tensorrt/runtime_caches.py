@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any, Final
 
+from s2t_runtime.bundles.engine_record import EngineRecord
 from s2t_runtime.cache_directory import cache_directory, write_whole
-from s2t_runtime.engine_record import EngineRecord
 
 _LOGGER: Final = logging.getLogger("s2t_runtime.tensorrt")
 

@@ -11,19 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from latency_records import SMALL, DrawnPeer
+from support.places import ROOT
+from support.records.latency_records import SMALL, DrawnPeer
 
-from benchmarks import bandwidth_floor, bench, recorded_run
-from benchmarks.bandwidth_floor import Bandwidth
-from benchmarks.bench import measure_bundle
-from benchmarks.bench_request import BenchRequest
+from benchmarks.bench import bench, recorded_run
+from benchmarks.bench.bench import measure_bundle
+from benchmarks.bench.request import BenchRequest
 from benchmarks.errors import BenchmarkError, PeerError
-from benchmarks.peer import Answer, Case, Task
+from benchmarks.measuring import bandwidth_floor
+from benchmarks.measuring.bandwidth_floor import Bandwidth
+from benchmarks.peers.protocol import Answer, Case, Task
 from exporter.errors import CheckpointError
 from s2t_runtime import SpeechToText
 from s2t_runtime.errors import OptionError
 
-RECORDINGS = Path(__file__).resolve().parents[2] / "examples" / "digits" / "recordings"
+RECORDINGS = ROOT / "examples" / "digits" / "recordings"
 OWN = "onnxruntime cpu fp32"
 
 
@@ -209,7 +211,7 @@ def test_a_gpu_is_looked_at_where_it_is_asked_for(
 
     monkeypatch.setattr(bench, "cuda_driver_problem", lambda: None)
     monkeypatch.setattr(bench, "first_gpu", Device)
-    monkeypatch.setattr("benchmarks.environment.gpu_state", lambda _: None)
+    monkeypatch.setattr("benchmarks.records.environment.gpu_state", lambda _: None)
     _, record = measured(small_request(digits_bundle, tmp_path, providers=("cuda", "tensorrt"), threads=2))
     assert [case.name for case in opened] == ["onnxruntime cuda fp32", "tensorrt fp32"]
     assert [case.settings["threads"] for case in opened] == [2, None]

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.bench_cases import (
+from benchmarks.bench.cases import (
     basis_sentence,
     choose_cases,
     offered_peers,
     reference_order,
     with_reference,
 )
-from benchmarks.peer import Case
+from benchmarks.peers.protocol import Case
 
 OWN = "onnxruntime cpu fp32"
 

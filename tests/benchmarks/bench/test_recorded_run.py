@@ -9,16 +9,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import bandwidth_floor, recorded_run
-from benchmarks.bandwidth_floor import Bandwidth
-from benchmarks.busy import Load
-from benchmarks.environment import describe_environment
-from benchmarks.errors import BenchmarkError, PeerError
-from benchmarks.gpu_cases import Choice
-from benchmarks.gpu_device import GpuDevice
-from benchmarks.interleaved import Repetitions
-from benchmarks.peer import Case
-from benchmarks.recorded_run import (
+from benchmarks.bench import recorded_run
+from benchmarks.bench.recorded_run import (
     make_directory,
     recorded,
     with_device_memory,
@@ -26,8 +18,17 @@ from benchmarks.recorded_run import (
     write_reports,
     written_files,
 )
-from benchmarks.tasks import make_tasks
-from s2t_runtime.bundle import open_bundle
+from benchmarks.errors import BenchmarkError, PeerError
+from benchmarks.measuring import bandwidth_floor
+from benchmarks.measuring.bandwidth_floor import Bandwidth
+from benchmarks.measuring.busy import Load
+from benchmarks.measuring.choice import Choice
+from benchmarks.measuring.gpu_device import GpuDevice
+from benchmarks.measuring.interleaved import Repetitions
+from benchmarks.peers.protocol import Case
+from benchmarks.peers.tasks import make_tasks
+from benchmarks.records.environment import describe_environment
+from s2t_runtime.bundles.bundle import open_bundle
 
 
 def runtime(name: str, bundle: Path, **settings: Any) -> Case:

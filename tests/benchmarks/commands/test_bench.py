@@ -11,11 +11,11 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from latency_records import PLAIN, TASKS, latency_record
+from support.records.latency_records import PLAIN, TASKS, latency_record
 
-from benchmarks import cli_bench
-from benchmarks.bench_request import BenchRequest, CompareRequest
-from benchmarks.cli_bench import main, parse
+from benchmarks.bench.request import BenchRequest, CompareRequest
+from benchmarks.commands import bench as cli_bench
+from benchmarks.commands.bench import main, parse
 
 
 def test_defaults() -> None:
@@ -97,7 +97,7 @@ def test_a_wrong_command_line(arguments: list[str], message: str) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from benchmarks.cli_bench import main\n"
+        "import sys; from benchmarks.commands.bench import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "print([name for name in ('torch', 'numpy', 'onnxruntime') if name in sys.modules])"

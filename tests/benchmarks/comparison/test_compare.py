@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from latency_records import CASES, EAGER, PLAIN, SMALL, TASKS, altered, latency_record
+from support.records.latency_records import CASES, EAGER, PLAIN, SMALL, TASKS, altered, latency_record
 
-from benchmarks.comparison import Change, compare, ratio_interval, repetition_values
-from benchmarks.comparison_figures import Figure, figures
-from benchmarks.comparison_report import comparison_text, larger_figures, passes, regressions
+from benchmarks.comparison.compare import Change, compare, ratio_interval, repetition_values
+from benchmarks.comparison.figures import Figure, figures
+from benchmarks.comparison.report import comparison_text, larger_figures, passes, regressions
 from benchmarks.errors import BenchmarkError
-from benchmarks.peer import STAGES
-from benchmarks.read_record import read_record
+from benchmarks.peers.protocol import STAGES
+from benchmarks.records.read import read_record
 
 SHORT = TASKS[:2]
 

@@ -6,11 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from latency_records import EAGER, PLAIN, SMALL, TASKS, altered, latency_record
+from support.records.latency_records import EAGER, PLAIN, SMALL, TASKS, altered, latency_record
 
-from benchmarks.comparison import Comparison, compare
-from benchmarks.comparison_quality import Finding
-from benchmarks.comparison_report import comparison_text, losses, passes
+from benchmarks.comparison.compare import Comparison, compare
+from benchmarks.comparison.quality import Finding
+from benchmarks.comparison.report import comparison_text, losses, passes
 
 SHORT = TASKS[:2]
 

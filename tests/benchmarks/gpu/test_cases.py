@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from benchmarks.gpu_cases import Problems, choose_cases, engine_precision
+from benchmarks.gpu.cases import Problems, choose_cases, engine_precision
 
 NO_RTX = 'tensorrt-rtx is not installed (pip install "export-s2t[tensorrt-rtx]")'
 FULL = Problems(None, None, None, {"tensorrt": None, "tensorrt-rtx": None})
@@ -39,7 +39,8 @@ def test_a_machine_that_has_everything() -> None:
 def test_every_kind_has_a_file_with_what_its_settings_say() -> None:
     import inspect
 
-    from benchmarks import peer_runtime, peer_torch
+    from benchmarks.peers.runtime import peer as peer_runtime
+    from benchmarks.peers.torch import peer as peer_torch
 
     homes = {"torch": peer_torch.open_peer, "runtime": peer_runtime.open_peer}
     for case in choose_cases("b", BOTH, (), FULL).cases:

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from latency_records import EAGER, TASKS, latency_record
+from support.records.latency_records import EAGER, TASKS, latency_record
 
-from benchmarks import bandwidth_floor, gpu, gpu_problems
-from benchmarks.bandwidth_floor import Bandwidth
 from benchmarks.errors import BenchmarkError
-from benchmarks.gpu import GpuRequest, main, reported
-from benchmarks.peer import Case
-from s2t_runtime.bundle import open_bundle
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import problems as gpu_problems
+from benchmarks.gpu.__main__ import GpuRequest, main, reported
+from benchmarks.measuring import bandwidth_floor
+from benchmarks.measuring.bandwidth_floor import Bandwidth
+from benchmarks.peers.protocol import Case
+from s2t_runtime.bundles.bundle import open_bundle
 
 PARITY = {"utterances": 1, "identical": 1, "tokens": 12, "agreeing": 12, "score_difference": 0.5}
 NO_GPU = "no NVIDIA driver found: this benchmark measures on a GPU alone; on a CPU use bench-s2t"

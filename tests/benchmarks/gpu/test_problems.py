@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpu_engines, gpu_problems, peer_torch
 from benchmarks.errors import BenchmarkError
-from benchmarks.gpu_engines import Need, engine_problem
-from benchmarks.gpu_problems import problems_here, refuse_without_gpu
-from exporter import engine_build
-from exporter.engine_options import EngineOptions
+from benchmarks.gpu import engines as gpu_engines
+from benchmarks.gpu import problems as gpu_problems
+from benchmarks.gpu.engines import Need, engine_problem
+from benchmarks.gpu.problems import problems_here, refuse_without_gpu
+from benchmarks.peers.torch import peer as peer_torch
+from exporter.engines import build as engine_build
+from exporter.engines.options import EngineOptions
 from exporter.errors import CheckpointError, EngineError
-from s2t_runtime.bundle import Bundle, open_bundle
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.errors import OptionError
-from s2t_runtime.session import Request
+from s2t_runtime.sessions.protocol import Request
 
 NO_DRIVER = "no NVIDIA driver found: this benchmark measures on a GPU alone; on a CPU use bench-s2t"
 NEED = Need("sm90", 10.0, 5, 41, (Request(((1, 160_000),), 5, 1, 41),))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.agreement import Agreement, agreement
-from benchmarks.peer import Answer
+from benchmarks.measuring.agreement import Agreement, agreement
+from benchmarks.peers.protocol import Answer
 
 REFERENCE = Answer(((2, 5, 6, 7, 8), (2, 9, 9, 9, 9)), (-0.5, -0.25))
 

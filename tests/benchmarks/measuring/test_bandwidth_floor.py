@@ -11,8 +11,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.bandwidth_floor import Bandwidth, copy_bandwidth, floor_s, read_bandwidth, step_bytes
-from s2t_runtime.bundle import open_bundle
+from benchmarks.measuring.bandwidth_floor import (
+    Bandwidth,
+    copy_bandwidth,
+    floor_s,
+    read_bandwidth,
+    step_bytes,
+)
+from s2t_runtime.bundles.bundle import open_bundle
 
 
 def test_the_floor_is_bytes_over_bandwidth() -> None:

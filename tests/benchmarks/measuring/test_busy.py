@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.busy import Load, busy_notes, current_load
-from benchmarks.processor_time import Others
+from benchmarks.measuring.busy import Load, busy_notes, current_load
+from benchmarks.measuring.processor_time import Others
 
 
 def test_this_machine() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpu_device
 from benchmarks.errors import BenchmarkError
-from benchmarks.gpu_device import GpuDevice, first_gpu
+from benchmarks.measuring import gpu_device
+from benchmarks.measuring.gpu_device import GpuDevice, first_gpu
 
 DEVICE = GpuDevice("0000:3B:00.0", "sm90")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_peers import TASKS, FakePeer, Log, case
+from support.doubles.peers import TASKS, FakePeer, Log, case
 
 from benchmarks.errors import PeerError
-from benchmarks.interleaved import Measured, Repetitions, measure, turns
-from benchmarks.peer import Answer, Case, Run, Task
+from benchmarks.measuring.interleaved import Measured, Repetitions, measure, turns
+from benchmarks.peers.protocol import Answer, Case, Run, Task
 
 CASES = (case("A"), case("B"))
 

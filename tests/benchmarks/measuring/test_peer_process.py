@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import peer_process
 from benchmarks.errors import PeerError
-from benchmarks.peer import Case, Task
-from benchmarks.peer_process import PeerProcess, has_preparation, prepared, settle
-from benchmarks.tasks import make_tasks
+from benchmarks.measuring import peer_process
+from benchmarks.measuring.peer_process import PeerProcess, has_preparation, prepared, settle
+from benchmarks.peers.protocol import Case, Task
+from benchmarks.peers.tasks import make_tasks
 from s2t_runtime import SpeechToText
-from s2t_runtime.bundle import open_bundle
+from s2t_runtime.bundles.bundle import open_bundle
 
 
 @pytest.fixture(scope="module")

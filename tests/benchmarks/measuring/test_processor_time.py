@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processor_time import Others, ProcessorTime, others_between, processor_time
+from benchmarks.measuring.processor_time import Others, ProcessorTime, others_between, processor_time
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

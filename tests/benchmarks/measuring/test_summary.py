@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import pytest
 
-from benchmarks.summary import summarise
+from benchmarks.measuring.summary import summarise
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 11, 250])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.word_errors import edit_distance, normalised, rates, read_references, word_errors
+from benchmarks.measuring.word_errors import edit_distance, normalised, rates, read_references, word_errors
 
 
 def plain_distance(first: Sequence[str], second: Sequence[str]) -> int:

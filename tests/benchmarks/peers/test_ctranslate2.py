@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.places import ROOT
 
-from benchmarks import peer_ctranslate2
-from benchmarks.between_halves import between
-from benchmarks.ctranslate2_search import search_facts
 from benchmarks.errors import PeerError
-from benchmarks.peer import STAGES, Answer, Task
-from benchmarks.peer_ctranslate2 import HalvesPeer, open_peer, prepare
-from benchmarks.peer_torch import open_peer as open_torch
-from benchmarks.tasks import make_tasks, recording_tasks
-from s2t_runtime.bundle import Bundle, open_bundle
+from benchmarks.peers.ctranslate2 import peer as peer_ctranslate2
+from benchmarks.peers.ctranslate2.between import between
+from benchmarks.peers.ctranslate2.peer import HalvesPeer, open_peer, prepare
+from benchmarks.peers.ctranslate2.search import search_facts
+from benchmarks.peers.protocol import STAGES, Answer, Task
+from benchmarks.peers.tasks import make_tasks, recording_tasks
+from benchmarks.peers.torch.peer import open_peer as open_torch
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 
-RECORDINGS = Path(__file__).resolve().parents[2] / "examples" / "digits" / "recordings"
+RECORDINGS = ROOT / "examples" / "digits" / "recordings"
 NAMES = ("one_digit_7.wav", "several_digits_427.wav")
 
 needs_ctranslate2 = pytest.mark.skipif(
@@ -135,7 +136,7 @@ def test_what_stands_between_is_the_checkpoints(digits_checkpoint: Path) -> None
     from transformers import Wav2Vec2Config
     from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Adapter
 
-    halves = pytest.importorskip("benchmarks.ctranslate2_halves")
+    halves = pytest.importorskip("benchmarks.peers.ctranslate2.conversion")
     config = Wav2Vec2Config(hidden_size=6, output_hidden_size=4, num_adapter_layers=2)
     torch.manual_seed(0)
     adapter, last = Wav2Vec2Adapter(config).eval(), torch.nn.Linear(4, 5)
@@ -149,7 +150,7 @@ def test_what_stands_between_is_the_checkpoints(digits_checkpoint: Path) -> None
 
 
 def test_models_that_it_cannot_compute(tmp_path: Path) -> None:
-    halves = pytest.importorskip("benchmarks.ctranslate2_halves")
+    halves = pytest.importorskip("benchmarks.peers.ctranslate2.conversion")
     from types import SimpleNamespace
 
     from transformers import BartConfig, GPT2Config, HubertConfig, Wav2Vec2Config

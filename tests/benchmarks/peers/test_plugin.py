@@ -1,4 +1,4 @@
-"""Whoever adds a peer adds one file: in a copy of the package it is offered and measured, nothing else changed."""
+"""Whoever adds a peer adds one folder: in a copy of the package it is offered and measured, nothing else changed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.places import ROOT
+
 import benchmarks
 
-ROOT = Path(__file__).resolve().parents[2]
 FILE = '''
 """A peer that says one thing, whatever it hears."""
 
 import time
 
-from benchmarks.peer import Answer, Offer, Run, StageTimes
+from benchmarks.peers.protocol import Answer, Offer, Run, StageTimes
 
 OFFERS = {"parrot": (Offer("a parrot", "fp32", {"words": 3}),)}
 
@@ -48,13 +49,16 @@ def open_peer(*, bundle, against, device, threads, words):
 '''
 
 
-def test_a_peer_is_one_file(digits_bundle: Path, digits_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_peer_is_one_folder(digits_bundle: Path, digits_checkpoint: Path, tmp_path: Path) -> None:
     shutil.copytree(Path(benchmarks.__file__).parent, tmp_path / "benchmarks")
-    (tmp_path / "benchmarks" / "peer_parrot.py").write_text(FILE, encoding="utf-8")
+    folder = tmp_path / "benchmarks" / "peers" / "parrot"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "peer.py").write_text(FILE, encoding="utf-8")
 
     def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join(map(str, (tmp_path, ROOT, *sys.path)))
-        command = [sys.executable, "-c", "from benchmarks.cli_bench import main; main()", *arguments]
+        command = [sys.executable, "-c", "from benchmarks.commands.bench import main; main()", *arguments]
         environment = {**os.environ, "PYTHONPATH": path}
         return subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment

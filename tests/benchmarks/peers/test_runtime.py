@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import peer_runtime
-from benchmarks.peer import STAGES, Case, Task, open_peer
-from benchmarks.peer_runtime import RuntimePeer
-from benchmarks.tasks import make_tasks
-from benchmarks.timed_session import TimedSession
-from s2t_runtime import SessionError, SpeechToText, session_tensorrt
-from s2t_runtime.bundle import open_bundle
-from s2t_runtime.open_session import open_session
+from benchmarks.peers.protocol import STAGES, Case, Task, open_peer
+from benchmarks.peers.runtime import peer as peer_runtime
+from benchmarks.peers.runtime.peer import RuntimePeer
+from benchmarks.peers.runtime.timed_session import TimedSession
+from benchmarks.peers.tasks import make_tasks
+from s2t_runtime import SessionError, SpeechToText
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.sessions.open import open_session
+from s2t_runtime.sessions.tensorrt import libraries as session_tensorrt
 
 
 @pytest.fixture(scope="module")

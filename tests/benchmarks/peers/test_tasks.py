@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from support.places import ROOT
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.tasks import make_tasks, recording_tasks, request_of
-from s2t_runtime.bundle import Bundle, open_bundle
+from benchmarks.peers.tasks import make_tasks, recording_tasks, request_of
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.errors import AudioError
 
-RECORDINGS = Path(__file__).resolve().parents[2] / "examples" / "digits" / "recordings"
+RECORDINGS = ROOT / "examples" / "digits" / "recordings"
 
 
 @pytest.fixture(scope="module")

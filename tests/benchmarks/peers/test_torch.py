@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import peer_torch
-from benchmarks.agreement import agreement
 from benchmarks.errors import PeerError
-from benchmarks.peer import STAGES, Task
-from benchmarks.peer_runtime import open_peer as open_runtime
-from benchmarks.peer_torch import open_peer
-from benchmarks.tasks import make_tasks
-from benchmarks.torch_generation import TorchPeer
-from exporter.eager_reference import EagerReference
-from exporter.parity_generate import SCORE_TOLERANCE
-from s2t_runtime.bundle import Bundle, open_bundle
+from benchmarks.measuring.agreement import agreement
+from benchmarks.peers.protocol import STAGES, Task
+from benchmarks.peers.runtime.peer import open_peer as open_runtime
+from benchmarks.peers.tasks import make_tasks
+from benchmarks.peers.torch import peer as peer_torch
+from benchmarks.peers.torch.generation import TorchPeer
+from benchmarks.peers.torch.peer import open_peer
+from exporter.parity.decodings import SCORE_TOLERANCE
+from exporter.reference.eager import EagerReference
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import environment
-from benchmarks.environment import describe_environment, frequency_governor, gpu_state
-from s2t_runtime.bundle import open_bundle
+from benchmarks.records import environment
+from benchmarks.records.environment import describe_environment, frequency_governor, gpu_state
+from s2t_runtime.bundles.bundle import open_bundle
 
 
 def test_all_that_is_asked_for_is_there(digits_bundle: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from latency_records import CASES, EAGER, HALVES, PLAIN, SMALL, TASKS, latency_record
+from support.records.latency_records import CASES, EAGER, HALVES, PLAIN, SMALL, TASKS, latency_record
 
-from benchmarks.peer import Case
-from benchmarks.ratios import Ratio, ratios
+from benchmarks.peers.protocol import Case
+from benchmarks.records.ratios import Ratio, ratios
 
 CUDA = Case("onnxruntime cuda fp32", "runtime", {"provider": "cuda"}, "fp32")
 ONE, FIVE = TASKS[2:4]

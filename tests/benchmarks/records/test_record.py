@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_peers import TASKS, FakePeer, Log, case
+from support.doubles.peers import TASKS, FakePeer, Log, case
 
-from benchmarks.bandwidth_floor import Bandwidth
-from benchmarks.busy import Load
-from benchmarks.interleaved import Repetitions, measure
-from benchmarks.peer import STAGES, Case
-from benchmarks.record import record_of, with_floor, write_record
+from benchmarks.measuring.bandwidth_floor import Bandwidth
+from benchmarks.measuring.busy import Load
+from benchmarks.measuring.interleaved import Repetitions, measure
+from benchmarks.peers.protocol import STAGES, Case
+from benchmarks.records.record import record_of, with_floor, write_record
 
 EAGER, HALF, CUDA, BROKEN = (
     case("eager fp32"), case("eager fp16", "fp16"), case("onnxruntime cuda fp16", "fp16"), case("broken", "fp16")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from latency_records import (
+from support.records.latency_records import (
     CASES,
     EAGER,
     HALVES,
@@ -20,9 +20,9 @@ from latency_records import (
     latency_record,
 )
 
-from benchmarks.interleaved import Measurement
-from benchmarks.peer import Answer, StageTimes, Task
-from benchmarks.record_rows import rows_of, workloads_of
+from benchmarks.measuring.interleaved import Measurement
+from benchmarks.peers.protocol import Answer, StageTimes, Task
+from benchmarks.records.rows import rows_of, workloads_of
 
 
 def times(total_s: float, steps: int) -> StageTimes:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from latency_records import RECORDINGS, TASKS, latency_record
+from support.records.browser import BROWSERS, DARK, FOUND, LIGHT, browse
+from support.records.latency_records import RECORDINGS, TASKS, latency_record
 
 from benchmarks.report.page import page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FOUND = next((path for name in BROWSERS if (path := shutil.which(name)) is not None), None)
-LIGHT, DARK = 1, 0
 PAGE_BACKGROUND = {LIGHT: (0xFB, 0xFB, 0xFA), DARK: (0x14, 0x17, 0x1B)}
 
 pytestmark = pytest.mark.skipif(
     FOUND is None, reason=f"needs a browser, one of {', '.join(BROWSERS)}: apt-get install chromium"
 )
-
-
-def browse(file: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
-    assert FOUND is not None
-    quiet = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-extensions", "--no-first-run")
-    command = [
-        FOUND,
-        *quiet,
-        f"--user-data-dir={profile}",
-        "--enable-logging=stderr",
-        *options,
-        file.as_uri(),
-    ]
-    return subprocess.run(command, capture_output=True, timeout=120, check=True)
 
 
 def console(done: subprocess.CompletedProcess[bytes]) -> list[str]:

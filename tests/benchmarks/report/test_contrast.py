@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from latency_records import RECORDINGS, TASKS, latency_record
-from test_report_browser import DARK, FOUND, LIGHT, browse
+from support.records.browser import DARK, FOUND, LIGHT, browse
+from support.records.latency_records import RECORDINGS, TASKS, latency_record
 
 from benchmarks.report.page import page
 

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.report.axes import Axis, fitting_axis, linear_axis, log_axis, tick_text
+from benchmarks.report.drawing.axes import Axis, fitting_axis, linear_axis, log_axis, tick_text
+from benchmarks.report.drawing.frame import shortened
+from benchmarks.report.drawing.lines import moved_apart
+from benchmarks.report.drawing.markup import tag
 from benchmarks.report.figures import (
     digits,
     mebibytes,
@@ -20,9 +23,6 @@ from benchmarks.report.figures import (
     small,
     time_unit,
 )
-from benchmarks.report.frame import shortened
-from benchmarks.report.lines import moved_apart
-from benchmarks.report.markup import tag
 
 HOSTILE = "<script>alert('1')</script> & \"quotes\""
 

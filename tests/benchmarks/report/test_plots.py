@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from latency_records import EAGER, PLAIN, TASKS, latency_record
+from support.records.latency_records import EAGER, PLAIN, TASKS, latency_record
 
 from benchmarks.report import plots
-from benchmarks.report.lines import Axes, Line
+from benchmarks.report.drawing.lines import Axes, Line
 from benchmarks.report.plots import step_plot
 from benchmarks.report.view import View
 

@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from latency_records import CASES, EAGER, HALVES, PLAIN, RECORDINGS, REMARK, SMALL, TASKS, latency_record
+from support.records.latency_records import (
+    CASES,
+    EAGER,
+    HALVES,
+    PLAIN,
+    RECORDINGS,
+    REMARK,
+    SMALL,
+    TASKS,
+    latency_record,
+)
 
 from benchmarks.report.markdown import markdown, summary_text
 from benchmarks.report.page import page

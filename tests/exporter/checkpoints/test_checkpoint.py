@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from damaged_checkpoint import (
+from support.tiny.damaged_checkpoint import (
     WEIGHTS,
     change_json,
     load,

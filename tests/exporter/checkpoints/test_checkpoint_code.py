@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from damaged_checkpoint import (
+from support.tiny.damaged_checkpoint import (
     HEAD,
     WEIGHTS,
     change_json,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damaged_checkpoint import (
+from support.tiny.damaged_checkpoint import (
     WEIGHTS,
     change_json,
     load,
@@ -14,9 +14,9 @@ from damaged_checkpoint import (
     refusal,
 )
 
-from exporter.checkpoint import load_checkpoint
+from exporter.checkpoints.checkpoint import load_checkpoint
+from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.errors import UnsupportedModelError
-from exporter.hub import locate_checkpoint
 
 
 def test_no_configuration(checkpoint: Path) -> None:

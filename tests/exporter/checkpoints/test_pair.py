@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_halves import HIDDEN, save_decoder, save_encoder
+from support.tiny.pairs import HIDDEN, save_decoder, save_encoder
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -21,10 +21,10 @@ from transformers import (
     SpeechEncoderDecoderModel,
 )
 
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.checkpoints.pair import load_pair
+from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.errors import CheckpointError, UnsupportedModelError
-from exporter.hub import locate_checkpoint
-from exporter.pair import load_pair
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 SEED = 7

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_halves import decoder_config, encoder_config, tokenizer
+from support.places import ROOT
+from support.tiny.pairs import decoder_config, encoder_config, tokenizer
 from transformers import (
     SeamlessM4TFeatureExtractor,
     SpeechEncoderDecoderConfig,
@@ -21,13 +22,11 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.checkpoints.companions.neutral import neutral_extractor, neutral_tokenizer
+from exporter.checkpoints.random_weights import make_checkpoint, random_model
+from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.errors import CheckpointError, UnsupportedModelError
-from exporter.hub import locate_checkpoint
-from exporter.neutral_companions import neutral_extractor, neutral_tokenizer
-from exporter.random_weights import make_checkpoint, random_model
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def config(decoder: str = "mbart", **encoder: Any) -> SpeechEncoderDecoderConfig:
@@ -211,7 +210,7 @@ def test_no_configuration(tmp_path: Path) -> None:
 def test_what_cannot_be_exported_is_refused_before_it_is_built(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.random_weights.random_model", pytest.fail)
+    monkeypatch.setattr("exporter.checkpoints.random_weights.random_model", pytest.fail)
     path = directory / "config.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     document["decoder"]["add_cross_attention"] = False
@@ -236,9 +235,9 @@ MEASURE = """
 import sys
 sys.path.insert(0, "tests")
 import gc, resource
-from tiny_halves import decoder_config, encoder_config
+from support.tiny.pairs import decoder_config, encoder_config
 from transformers import SpeechEncoderDecoderConfig
-from exporter.random_weights import random_model
+from exporter.checkpoints.random_weights import random_model
 roles = {"is_decoder": True, "add_cross_attention": True}
 def config(**sizes):
     return SpeechEncoderDecoderConfig.from_encoder_decoder_configs(

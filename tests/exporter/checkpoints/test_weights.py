@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from damaged_checkpoint import (
+from safetensors.torch import load_file
+from support.tiny.damaged_checkpoint import (
     EMBEDDING,
     GAPS,
     HEAD,
@@ -20,7 +21,6 @@ from damaged_checkpoint import (
     refusal,
     replace_weights,
 )
-from safetensors.torch import load_file
 
 
 def test_garbage_for_weights(checkpoint: Path) -> None:

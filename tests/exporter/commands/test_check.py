@@ -14,16 +14,16 @@ import soundfile
 import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
-from test_bundle_writer import export
+from support.doubles.small_bundles import export
 
-from exporter import cli_check
-from exporter.bundle_writer import write_manifest
-from exporter.cli_check import CheckRequest
-from exporter.parity_graphs import GraphRow
-from exporter.parity_report import ParityReport
-from exporter.probe_audio import probe_utterance
-from exporter.sources import CheckpointSource, PairSource
-from s2t_runtime.bundle import Bundle, open_bundle
+from exporter.checkpoints.sources.kinds import CheckpointSource, PairSource
+from exporter.commands import check as cli_check
+from exporter.commands.check import CheckRequest
+from exporter.parity.graphs import GraphRow
+from exporter.parity.report import ParityReport
+from exporter.pipeline.bundle_writer import write_manifest
+from exporter.reference.probe_audio import probe_utterance
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 
 CHANGED = "decoder.model.decoder.layers.0.fc2.weight"
 
@@ -164,8 +164,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         asked.append((precision, options["provider"]))
         return ParityReport(precision, options["provider"], {}, [row], [])
 
-    monkeypatch.setattr("exporter.load_source.load_source", asked.append)
-    monkeypatch.setattr("exporter.parity.check_parity", compare)
+    monkeypatch.setattr("exporter.checkpoints.load.load_source", asked.append)
+    monkeypatch.setattr("exporter.parity.check.check_parity", compare)
     return asked
 
 

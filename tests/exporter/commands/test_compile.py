@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fake_builder import FakeTensorRt
+from support.doubles.engine_builder import FakeTensorRt
+from support.places import ROOT
 
-from exporter import cli_compile, engine_build
-from exporter.cli_engines import can_run
-from exporter.engine_options import AudioSpan, EngineOptions
+from exporter.commands import compile as cli_compile
+from exporter.commands.engine_flags import can_run
+from exporter.engines import build as engine_build
+from exporter.engines.options import AudioSpan, EngineOptions
 from exporter.errors import EngineError
-from s2t_runtime.bundle import open_bundle
-from s2t_runtime.engine_record import EngineRecord
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.bundles.engine_record import EngineRecord
 from s2t_runtime.machine import Gpu, Machine
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def invoke(*args: object) -> Result:
@@ -182,7 +182,7 @@ def test_wrong_usage_exits_with_2(args: list[str]) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from exporter.cli_compile import main\n"
+        "import sys; from exporter.commands.compile import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = ('torch', 'transformers', 'onnx', 'onnxruntime', 'numpy', 'rich', 'polygraphy', 'tensorrt_rtx')\n"
@@ -199,8 +199,8 @@ def test_a_run_needs_neither_torch_nor_onnx(root: Path) -> None:
         "import sys\n"
         "for name in ('torch', 'transformers', 'onnx', 'onnx_ir', 'onnxscript'): sys.modules[name] = None\n"
         "from exporter import engine_build\n"
-        "from exporter.engine_options import EngineOptions\n"
-        "from s2t_runtime.bundle import open_bundle\n"
+        "from exporter.engines.options import EngineOptions\n"
+        "from s2t_runtime.bundles.bundle import open_bundle\n"
         "engine_build.choose_flavour = lambda asked: asked\n"
         "engine_build.ask = lambda *_, **__: {'version': '1', 'targets': ['sm86', 'sm89', 'sm120'], 'census': {}}\n"
         "options = EngineOptions(flavour='tensorrt-rtx', precision='fp32')\n"

@@ -17,20 +17,20 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
-from test_bundle_writer import export
+from support.doubles.small_bundles import export
+from support.places import ROOT
 
-from exporter import cli_export
-from exporter.console import StageLines, quiet_libraries
+from exporter.checkpoints.sources.kinds import FETCH_STAGES, CheckpointSource, Source
+from exporter.commands import export as cli_export
+from exporter.commands.console import StageLines, quiet_libraries
 from exporter.errors import CheckpointError, OutputError, UnsupportedModelError
 from exporter.options import ExportOptions
-from exporter.parity_generate import GenerateRow
-from exporter.parity_graphs import GraphRow
-from exporter.parity_report import ParityReport
-from exporter.pipeline import ExportResult
-from exporter.sources import FETCH_STAGES, CheckpointSource, Source
-from s2t_runtime.bundle import open_bundle
+from exporter.parity.decodings import GenerateRow
+from exporter.parity.graphs import GraphRow
+from exporter.parity.report import ParityReport
+from exporter.pipeline.export_checkpoint import ExportResult
+from s2t_runtime.bundles.bundle import open_bundle
 
-ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "huggingface_hub", "rich", "numpy")
 
 
@@ -76,7 +76,7 @@ class FakeExport:
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeExport:
     export(tmp_path / "made")
     fake = FakeExport(tmp_path / "made")
-    monkeypatch.setattr("exporter.pipeline.export_checkpoint", fake)
+    monkeypatch.setattr("exporter.pipeline.export_checkpoint.export_checkpoint", fake)
     monkeypatch.setattr("exporter.versions.untested_versions", list)
     return fake
 

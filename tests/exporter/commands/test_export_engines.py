@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from fake_builder import FakeTensorRt
+from support.doubles.engine_builder import FakeTensorRt
 
-from exporter import cli_export, engine_build, engine_process
-from exporter.engine_options import AudioSpan, EngineOptions
+from exporter.checkpoints.sources.kinds import Source
+from exporter.commands import export as cli_export
+from exporter.engines import build as engine_build
+from exporter.engines import process as engine_process
+from exporter.engines.options import AudioSpan, EngineOptions
 from exporter.errors import EngineError
 from exporter.options import ExportOptions
-from exporter.pipeline import ExportResult
-from exporter.sources import Source
-from s2t_runtime.bundle import open_bundle
+from exporter.pipeline.export_checkpoint import ExportResult
+from s2t_runtime.bundles.bundle import open_bundle
 
 
 def invoke(*args: object) -> Result:
@@ -102,7 +104,7 @@ def exported(digits_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return ExportResult(options.output, manifest, (), {})
 
     fake = FakeTensorRt(open_bundle(digits_bundle).manifest)
-    monkeypatch.setattr("exporter.pipeline.export_checkpoint", export)
+    monkeypatch.setattr("exporter.pipeline.export_checkpoint.export_checkpoint", export)
     monkeypatch.setattr(engine_build, "ask", fake)
     monkeypatch.setattr(engine_build, "choose_flavour", lambda asked: asked)
     monkeypatch.setattr(engine_process, "missing_modules", lambda _: [])

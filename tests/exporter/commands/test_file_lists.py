@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.file_lists import repeated
+from exporter.commands.file_lists import repeated
 
 VALUES = {"--audio": 1, "--text": 1, "-o": 1, "--two": 2, "--quiet": 0, "--from": 1}
 

@@ -9,9 +9,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from exporter import cli_export
-from exporter.cli_source import source_options, take_source
-from exporter.sources import CheckpointSource, PairSource, RandomWeightsSource, Source
+from exporter.checkpoints.sources.kinds import CheckpointSource, PairSource, RandomWeightsSource, Source
+from exporter.commands import export as cli_export
+from exporter.commands.source_flags import source_options, take_source
 
 HALVES = ["--encoder", "a/speech", "--decoder", "b/text"]
 

@@ -9,15 +9,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_builder import FakeTensorRt
+from support.doubles.engine_builder import FakeTensorRt
 
-from exporter import engine_build
-from exporter.bundle_writer import write_manifest
-from exporter.engine_build import CompileResult, census_of_bundle, compile_bundle
-from exporter.engine_options import AudioSpan, EngineOptions
+from exporter.engines import build as engine_build
+from exporter.engines.build import CompileResult, census_of_bundle, compile_bundle
+from exporter.engines.options import AudioSpan, EngineOptions
 from exporter.errors import EngineError, OutputError
-from s2t_runtime.bundle import Bundle, open_bundle, sha256_of
-from s2t_runtime.engine_record import EngineRecord
+from exporter.pipeline.bundle_writer import write_manifest
+from s2t_runtime.bundles.bundle import Bundle, open_bundle, sha256_of
+from s2t_runtime.bundles.engine_record import EngineRecord
 from s2t_runtime.errors import OptionError
 
 OPTIONS = EngineOptions(flavour="tensorrt-rtx", precision="fp32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.engine_census import Layer, census_of, check_products
+from exporter.engines.census import Layer, census_of, check_products
 from exporter.errors import EngineError
 
 FEED_FORWARD = "encoder.encoder.layers.1.feed_forward"

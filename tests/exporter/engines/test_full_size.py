@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import resource
 import time
-from pathlib import Path
 
 import pytest
-from small_graphs import needs_tensorrt_rtx
+from support.graphs.small_graphs import needs_tensorrt_rtx
+from support.places import ROOT
 
 from exporter import ExportOptions, export_checkpoint
-from exporter.engine_build import CompileResult, compile_bundle
-from exporter.engine_options import EngineOptions
-from exporter.sources import RandomWeightsSource
-from s2t_runtime.bundle import Bundle, open_bundle
+from exporter.checkpoints.sources.kinds import RandomWeightsSource
+from exporter.engines.build import CompileResult, compile_bundle
+from exporter.engines.options import EngineOptions
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 
 pytestmark = [pytest.mark.full_size, needs_tensorrt_rtx]
-GEOMETRY = Path(__file__).resolve().parents[1] / "data" / "xls-r-300m"
+GEOMETRY = ROOT / "tests" / "data" / "xls-r-300m"
 PEAK_BYTES = 6e9
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.engine_options import AudioSpan, EngineOptions, parse_spans, parse_targets
+from exporter.engines.options import AudioSpan, EngineOptions, parse_spans, parse_targets
 from exporter.errors import ExportError
 
 

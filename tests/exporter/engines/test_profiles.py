@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_bundle_writer import export
-from tiny_encoders import ENCODERS
-from tiny_models import MARKED_PAIRS, PAIRS, Once, Pair, encoder_graph
+from support.doubles.small_bundles import export
+from support.tiny.encoders import ENCODERS
+from support.tiny.models import MARKED_PAIRS, PAIRS, Once, Pair, encoder_graph
 
-from exporter.engine_build import frames_of
-from exporter.engine_options import AudioSpan, EngineOptions
-from exporter.engine_profiles import profile_table, profiles_hash, profiles_of
+from exporter.engines.build import frames_of
+from exporter.engines.options import AudioSpan, EngineOptions
+from exporter.engines.profiles import profile_table, profiles_hash, profiles_of
 from exporter.errors import EngineError
-from exporter.onnx_session import GraphRunner
+from exporter.onnx.session import GraphRunner
 from graphs import DecoderGeometry, encoder_signature, first_step_signature, with_past_signature
 from graphs.signature import GraphSignature
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.engine_record import AxisRange, Profile
-from s2t_runtime.manifest import AudioInfo, FileInfo, GraphInfo, Manifest, TensorInfo
-from s2t_runtime.profile_table import bounds_of
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.bundles.engine_record import AxisRange, Profile
+from s2t_runtime.bundles.manifest import AudioInfo, FileInfo, GraphInfo, Manifest, TensorInfo
+from s2t_runtime.sessions.profiles.table import bounds_of
 
 RATE = 16000
 GEOMETRY = DecoderGeometry(layers=1, heads=2, head_dim=8, vocab_size=50, max_positions=64)
@@ -241,7 +241,7 @@ def test_frames_that_the_graph_leaves_open(
     export(tmp_path / "bundle")
     bundle = open_bundle(tmp_path / "bundle")
     answer: Callable[..., Any] = lambda *_: shapes  # noqa: E731
-    monkeypatch.setattr("exporter.onnx_session.output_shapes", answer)
+    monkeypatch.setattr("exporter.onnx.session.output_shapes", answer)
     with pytest.raises(EngineError) as caught:
         frames_of(bundle, bundle.manifest.graphs["fp32"].encoder, 400)
     assert str(caught.value) == message

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from onnx import TensorProto, helper
-from small_graphs import needs_tensorrt_rtx, request, save, save_product
+from support.graphs.small_graphs import needs_tensorrt_rtx, request, save, save_product
 
-from exporter import engine_process
-from exporter.engine_process import ask, choose_flavour
+from exporter.engines import process as engine_process
+from exporter.engines.process import ask, choose_flavour
 from exporter.errors import EngineError
 
 PRODUCT = "encoder.layers.0/node_MatMul_1"
@@ -279,7 +279,7 @@ def test_a_flavour_that_is_not_installed(
 
 def test_a_child_whose_parent_is_gone_ends() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "exporter.engine_tensorrt"],
+        [sys.executable, "-m", "exporter.engines.tensorrt_builder"],
         input=f'{{"parent": {os.getpid() + 1}, "task": "describe", "flavour": "tensorrt-rtx"}}',
         capture_output=True,
         text=True,

@@ -16,21 +16,21 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from small_graphs import needs_tensorrt_rtx
-from tiny_models import PAIRS, Once, Pair
-from tiny_models import bundle as tiny_bundle
+from support.graphs.small_graphs import needs_tensorrt_rtx
+from support.places import ROOT
+from support.tiny.models import PAIRS, Once, Pair
+from support.tiny.models import bundle as tiny_bundle
 
-from exporter.engine_build import CompileResult, census_of_bundle, compile_bundle
-from exporter.engine_options import AudioSpan, EngineOptions
-from exporter.engine_process import ask
-from exporter.engine_profiles import profile_table, profiles_of
+from exporter.engines.build import CompileResult, census_of_bundle, compile_bundle
+from exporter.engines.options import AudioSpan, EngineOptions
+from exporter.engines.process import ask
+from exporter.engines.profiles import profile_table, profiles_of
 from exporter.errors import EngineError
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.engine_record import EngineRecord
-from s2t_runtime.profile_table import bounds_of
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.bundles.engine_record import EngineRecord
+from s2t_runtime.sessions.profiles.table import bounds_of
 
 pytestmark = needs_tensorrt_rtx
-ROOT = Path(__file__).resolve().parents[2]
 GRAPHS = ["encoder", "decoder_with_past", "decoder_first_step"]
 KERNELS = 20e6
 """Bytes at most that a plan of a tiny model holds besides its weights."""
@@ -181,7 +181,7 @@ def _plan_size(bundle: Bundle, source: Path, plan: Path) -> int:
 def building(digits_bundle: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """compile-s2t as a process of its own, and the bundle that it works on."""
     root = copied(digits_bundle, tmp_path / "bundle")
-    code = "from exporter.cli_compile import main; main(prog_name='compile-s2t')"
+    code = "from exporter.commands.compile import main; main(prog_name='compile-s2t')"
     arguments = [str(root), "--precision", "fp32", "--flavour", "tensorrt-rtx", "--quiet"]
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", code, *arguments],

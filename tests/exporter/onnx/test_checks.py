@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import tiny_models
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
-from tiny_models import MARKED_PAIRS, Once
+from support.tiny import models as tiny_models
+from support.tiny.models import MARKED_PAIRS, Once
 
 from exporter.errors import GraphError
-from exporter.onnx_checks import check_graph
+from exporter.onnx.checks import check_graph
 from graphs import GraphSignature, TensorSpec
 from graphs.signature import GRAPH_NAMES
 

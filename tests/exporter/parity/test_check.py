@@ -11,11 +11,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from exporter.checkpoint import load_checkpoint
-from exporter.eager_reference import EagerReference
-from exporter.hub import locate_checkpoint
-from exporter.parity import check_parity
-from exporter.parity_graphs import compare_graphs
+from exporter.checkpoints.checkpoint import load_checkpoint
+from exporter.checkpoints.sources.files import locate_checkpoint
+from exporter.parity.check import check_parity
+from exporter.parity.graphs import compare_graphs
+from exporter.reference.eager import EagerReference
 from graphs import decoder_geometry
 
 NAN, INF = float("nan"), float("inf")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.parity_plan import plan_for
+from exporter.parity.coverage import plan_for
 
 SMALL, LARGE = plan_for(10_000_000), plan_for(800_000_000)
 

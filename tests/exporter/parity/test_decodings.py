@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from transformers import GenerationConfig
 
-from exporter.eager_reference import EagerHypotheses
-from exporter.parity import allowance_for
-from exporter.parity_generate import (
+from exporter.parity.check import allowance_for
+from exporter.parity.decodings import (
     EXACT,
     LOG_MEL_SCORE_TOLERANCE,
     SCORE_TOLERANCE,
     TIE_MARGIN,
     Allowance,
     GenerateRow,
-    Utterance,
     compare_decodings,
 )
+from exporter.reference.eager import EagerHypotheses
+from exporter.reference.utterance import Utterance
 from graphs import LogMelSettings, WaveformSettings
 from s2t_runtime.results import Hypothesis, Result
 

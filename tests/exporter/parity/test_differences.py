@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.parity_differences import Differences, GraphRow
+from exporter.parity.differences import Differences, GraphRow
 
 NAN, INF = float("nan"), float("inf")
 

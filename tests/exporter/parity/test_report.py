@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from exporter.parity_differences import GraphRow
-from exporter.parity_generate import GenerateRow
-from exporter.parity_report import ParityReport, records_json, render_markdown
-from s2t_runtime.manifest import PrecisionErrors
+from exporter.parity.decodings import GenerateRow
+from exporter.parity.differences import GraphRow
+from exporter.parity.report import ParityReport, records_json, render_markdown
+from s2t_runtime.bundles.manifest import PrecisionErrors
 
 NAN, INF = float("nan"), float("inf")
 

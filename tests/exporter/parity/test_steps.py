@@ -11,17 +11,17 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from exporter.checkpoint import load_checkpoint
-from exporter.eager_reference import EagerReference
-from exporter.hub import locate_checkpoint
-from exporter.parity import check_parity
-from exporter.parity_generate import Utterance
-from exporter.parity_steps import compare_steps
-from exporter.probe_audio import probe_utterance
-from exporter.prompt import usual_prompt
-from exporter.step_errors import MEASURES
-from s2t_runtime.bundle import open_bundle
-from s2t_runtime.session_onnxruntime import OnnxSession
+from exporter.checkpoints.checkpoint import load_checkpoint
+from exporter.checkpoints.prompt import usual_prompt
+from exporter.checkpoints.sources.files import locate_checkpoint
+from exporter.parity.check import check_parity
+from exporter.parity.steps import compare_steps
+from exporter.reference.eager import EagerReference
+from exporter.reference.probe_audio import probe_utterance
+from exporter.reference.step_errors import MEASURES
+from exporter.reference.utterance import Utterance
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.sessions.onnxruntime.session import OnnxSession
 
 PROMPT = (2, 5)
 

@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-import tiny_models
 from click.testing import CliRunner, Result
+from support.places import ROOT
+from support.tiny import models as tiny_models
 
-from exporter import add_precision as module
-from exporter import precision_graphs
-from exporter.add_precision import add_precision
-from exporter.cli_export import main
+from exporter.commands.export import main
 from exporter.errors import CheckpointError, ExportError, OutputError, ParityError
-from exporter.hard_audio import AudioCase
-from exporter.int8_check import Int8Check
 from exporter.options import AddOptions
-from exporter.parity_report import ParityReport
-from exporter.precision_graphs import PrecisionGraphs
-from s2t_runtime.bundle import open_bundle
+from exporter.parity.report import ParityReport
+from exporter.pipeline import add_precision as module
+from exporter.pipeline import precision_graphs
+from exporter.pipeline.add_precision import add_precision
+from exporter.pipeline.precision_graphs import PrecisionGraphs
+from exporter.precisions.int8_check import Int8Check
+from exporter.reference.hard_audio import AudioCase
+from s2t_runtime.bundles.bundle import open_bundle
 from s2t_runtime.errors import BundleError
 
-RECORDING = Path(__file__).resolve().parents[2] / "examples" / "digits" / "recordings" / "one_digit_7.wav"
+RECORDING = ROOT / "examples" / "digits" / "recordings" / "one_digit_7.wav"
 
 
 @pytest.fixture

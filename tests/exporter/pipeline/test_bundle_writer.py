@@ -11,46 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.doubles.small_bundles import export, fill, name_of
+from support.places import ROOT
 
-from exporter import bundle_writer
-from exporter.bundle_writer import bundle_directory, check_target, describe_files, write_manifest
 from exporter.errors import OutputError
-from s2t_runtime.bundle import GRAPH_NAMES, open_bundle
-from s2t_runtime.manifest import AudioInfo, DecoderInfo, GraphInfo, Manifest, ModelInfo, PrecisionInfo
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def fill(directory: Path, text: str = "new") -> None:
-    """The smallest bundle that the runtime opens; ``text`` tells one from another."""
-    (directory / "fp32").mkdir()
-    for name in GRAPH_NAMES:
-        (directory / "fp32" / f"{name}.onnx").write_text(f"{text} {name}", encoding="utf-8")
-    encoder, first, past = (GraphInfo(f"fp32/{name}.onnx", (), ()) for name in GRAPH_NAMES)
-    manifest = Manifest(
-        format_version=1,
-        model=ModelInfo(text, None, "SpeechEncoderDecoderModel", "wav2vec2", "mbart", 1, None, None),
-        audio=AudioInfo(16000, 400, 480000, padding_safe=False),
-        graphs={"fp32": PrecisionInfo(encoder, first, past)},
-        files=describe_files(directory),
-        default_precision="fp32",
-        decoder=DecoderInfo(1, 1, 1, 10, None, "shared", 10),
-        generation={},
-        languages={},
-        detokenizer=None,
-        provenance={},
-    )
-    write_manifest(manifest, directory)
-
-
-def export(target: Path, text: str = "new", *, force: bool = False) -> None:
-    with bundle_directory(target, force=force) as directory:
-        fill(directory, text)
-
-
-def name_of(bundle: Path) -> str:
-    """Of the model in a bundle, once every file of it was found whole."""
-    return open_bundle(bundle, verify="full").manifest.model.id
+from exporter.pipeline import bundle_writer
+from exporter.pipeline.bundle_writer import bundle_directory, check_target, describe_files
 
 
 @pytest.fixture
@@ -311,8 +277,8 @@ def test_a_file_that_cannot_grow(target: Path) -> None:
     code = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from exporter.bundle_writer import bundle_directory\n"
-        "from exporter.console import user_errors\n"
+        "from exporter.pipeline.bundle_writer import bundle_directory\n"
+        "from exporter.commands.console import user_errors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "with user_errors('export-s2t'), bundle_directory(Path(sys.argv[1]), force=False) as directory:\n"
         "    (directory / 'decoder.onnx.data').write_bytes(bytes(100_000))\n"

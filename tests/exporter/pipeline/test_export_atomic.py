@@ -16,32 +16,32 @@ from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
-from test_bundle_writer import export, name_of
+from support.doubles.small_bundles import export, name_of
+from support.places import ROOT
 
-from exporter import pipeline, precision_graphs
-from exporter.checkpoint import Checkpoint
-from exporter.cli_export import main
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.checkpoints.sources.kinds import RandomWeightsSource
+from exporter.commands.export import main
 from exporter.errors import ExportError, ParityError
+from exporter.onnx.write_graphs import WrittenGraphs
 from exporter.options import ExportOptions
-from exporter.parity_generate import GenerateRow
-from exporter.parity_graphs import GraphRow
-from exporter.parity_report import ParityReport
-from exporter.pipeline import export_checkpoint
-from exporter.sources import RandomWeightsSource
-from exporter.write_graphs import WrittenGraphs
+from exporter.parity.decodings import GenerateRow
+from exporter.parity.graphs import GraphRow
+from exporter.parity.report import ParityReport
+from exporter.pipeline import export_checkpoint as pipeline
+from exporter.pipeline import precision_graphs
+from exporter.pipeline.export_checkpoint import export_checkpoint
 from graphs import DecoderGeometry, encoder_signature, first_step_signature, with_past_signature
-from s2t_runtime.bundle import Bundle, open_bundle
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.errors import BundleError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # Writes a bundle as an export does, a piece at a time, and says on stdout where it is. It stops at the
 # moment named by the third argument, to be killed there.
 WRITER = """
 import pathlib, sys, time
-sys.path.insert(0, "tests/exporter")
-from exporter import bundle_writer
-from test_bundle_writer import fill
+sys.path.insert(0, "tests")
+from exporter.pipeline import bundle_writer
+from support.doubles.small_bundles import fill
 
 target, text, moment = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
@@ -321,7 +321,7 @@ def test_too_short_a_limit_of_audio(quick: pytest.MonkeyPatch, target: Path, dig
 
 # And of real processes.
 
-EXPORT = "from exporter.cli_export import main; main()"
+EXPORT = "from exporter.commands.export import main; main()"
 
 
 @pytest.mark.broad

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tiny_halves import decoder_config, encoder_config, save_decoder, save_encoder
+from support.tiny.pairs import decoder_config, encoder_config, save_decoder, save_encoder
 from transformers import AutoModelForCausalLM, SpeechEncoderDecoderConfig
 
 import s2t_runtime
-from exporter import cli_check, cli_export
-from exporter.probe_audio import probe_utterance
+from exporter.commands import check as cli_check
+from exporter.commands import export as cli_export
+from exporter.reference.probe_audio import probe_utterance
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import onnx_ir as ir
 import pytest
-import tiny_models
 import torch
-from tiny_models import PAIRS, Pair
-from unsaved import unsaved
+from support.tiny import models as tiny_models
+from support.tiny.models import PAIRS, Pair
+from support.tiny.unsaved import unsaved
 
-from exporter.checkpoint import Checkpoint
-from exporter.eager_reference import EagerReference
+from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import GraphError
-from exporter.half_check import HalfCheck
-from exporter.hard_audio import hard_audio
-from exporter.onnx_checks import check_graph
-from exporter.parity_graphs import compare_graphs
-from exporter.write_graphs import write_decoders, write_encoder
+from exporter.onnx.checks import check_graph
+from exporter.onnx.write_graphs import write_decoders, write_encoder
+from exporter.parity.graphs import compare_graphs
+from exporter.precisions.fp16_check import HalfCheck
+from exporter.reference.eager import EagerReference
+from exporter.reference.hard_audio import hard_audio
 from graphs import GraphSignature, TensorSpec, decoder_geometry
-from graphs.precision import BlockPlan
+from graphs.precision.blocks import BlockPlan
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from exporter import kept_ids as module
-from exporter.checkpoint import Checkpoint, load_checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.errors import ExportError, UnsupportedModelError
-from exporter.hub import locate_checkpoint
-from exporter.kept_ids import kept_ids, read_token_ids, text_ids
 from exporter.options import ExportOptions
+from exporter.pipeline import kept_ids as module
+from exporter.pipeline.kept_ids import kept_ids, read_token_ids, text_ids
 from graphs import decoder_geometry
-from s2t_runtime.options import GenerationOptions
+from s2t_runtime.options.generation import GenerationOptions
 
 SIZE = 400  # tokens of the digits model's decoder
 

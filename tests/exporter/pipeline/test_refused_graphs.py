@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import Pair
+from support.tiny.models import Pair
 from transformers import MBartForCausalLM, SpeechEncoderDecoderModel
 
-from exporter import export_checkpoint, parity, pipeline
+from exporter import export_checkpoint
 from exporter.errors import CheckpointError, GraphError, ParityError, UnsupportedModelError
-from exporter.graph_exports import GraphExport
-from exporter.onnx_export import onnx_from_graph
-from exporter.onnx_session import GraphRunner
+from exporter.onnx.export import onnx_from_graph
+from exporter.onnx.graph_exports import GraphExport
+from exporter.onnx.session import GraphRunner
 from exporter.options import ExportOptions
-from exporter.parity_report import ParityReport
+from exporter.parity import check as parity
+from exporter.parity.report import ParityReport
+from exporter.pipeline import export_checkpoint as pipeline
 from graphs import DecoderGeometry, GraphSignature
 
 

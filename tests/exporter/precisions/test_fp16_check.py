@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-import tiny_models
 import torch
 from onnx import TensorProto, helper
-from unsaved import unsaved
+from support.tiny import models as tiny_models
+from support.tiny.unsaved import unsaved
 
-from exporter.half_check import Fault, HalfCheck
-from exporter.hard_audio import AudioCase, hard_audio, recorded
-from exporter.parity_generate import Utterance
+from exporter.precisions.fp16_check import Fault, HalfCheck
+from exporter.reference.hard_audio import AudioCase, hard_audio, recorded
+from exporter.reference.utterance import Utterance
 
 RATE, SHORTEST, LONGEST = 16_000, 400, 9_000
 

@@ -9,17 +9,22 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from digits_audio import FIRST_LANGUAGE
+from support.digits.audio import FIRST_LANGUAGE
 
-from exporter import int8_check
 from exporter.errors import PrecisionError
-from exporter.hard_audio import hard_audio
-from exporter.int8_check import Int8Check
-from exporter.int8_graphs import float32_convolutions, product_sizes, write_int8_graphs, write_trial_graphs
-from exporter.passes.int8_weights import Roundings
-from exporter.precision_policy import allowed, search_policy, within
-from graphs.precision import BlockPlan
-from s2t_runtime.manifest import PrecisionErrors
+from exporter.onnx.editing.int8_weights import Roundings
+from exporter.precisions import int8_check
+from exporter.precisions.int8_check import Int8Check
+from exporter.precisions.int8_graphs import (
+    float32_convolutions,
+    product_sizes,
+    write_int8_graphs,
+    write_trial_graphs,
+)
+from exporter.precisions.policy import allowed, search_policy, within
+from exporter.reference.hard_audio import hard_audio
+from graphs.precision.blocks import BlockPlan
+from s2t_runtime.bundles.manifest import PrecisionErrors
 
 EOS = 2
 HEAD = "decoder.lm_head"

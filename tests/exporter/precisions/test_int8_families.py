@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-import tiny_models
-from tiny_decoders import FAMILIES
-from tiny_models import MARKED_PAIRS, PAIRS, Once, Pair
+from support.tiny import models as tiny_models
+from support.tiny.decoders import FAMILIES
+from support.tiny.models import MARKED_PAIRS, PAIRS, Once, Pair
 
-from exporter.int8_graphs import product_sizes, write_int8_graphs
-from exporter.onnx_session import Array, GraphRunner
-from exporter.parity_differences import RELATIVE_TOLERANCE
+from exporter.onnx.session import Array, GraphRunner
+from exporter.parity.differences import RELATIVE_TOLERANCE
+from exporter.precisions.int8_graphs import product_sizes, write_int8_graphs
 
 GRAPHS = ("encoder.onnx", "decoder_first_step.onnx", "decoder_with_past.onnx")
 OTHER_DECODERS = sorted(set(FAMILIES) - {pair.decoder for pair in PAIRS})

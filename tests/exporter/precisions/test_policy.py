@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 import torch
+from support.tiny import models as tiny_models
+from support.tiny.unsaved import unsaved
 from torch import nn
-from unsaved import unsaved
 
-from exporter.checkpoint import Checkpoint
-from exporter.eager_reference import EagerReference
+from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import PrecisionError
-from exporter.half_check import Fault, HalfCheck, Trial
-from exporter.hard_audio import hard_audio, recorded
-from exporter.parity_differences import RELATIVE_TOLERANCE
-from exporter.parity_generate import Utterance
-from exporter.parity_graphs import compare_graphs
-from exporter.precision_policy import FoundPolicy, allowed, half_policy, search_policy, within
-from exporter.probe_audio import probe_utterance
-from exporter.write_graphs import write_decoders, write_encoder
+from exporter.onnx.write_graphs import write_decoders, write_encoder
+from exporter.parity.differences import RELATIVE_TOLERANCE
+from exporter.parity.graphs import compare_graphs
+from exporter.precisions.fp16_check import Fault, HalfCheck, Trial
+from exporter.precisions.policy import FoundPolicy, allowed, half_policy, search_policy, within
+from exporter.reference.eager import EagerReference
+from exporter.reference.hard_audio import hard_audio, recorded
+from exporter.reference.probe_audio import probe_utterance
+from exporter.reference.utterance import Utterance
 from graphs import decoder_geometry
-from graphs.precision import LARGEST_HALF, BlockPlan
-from s2t_runtime.manifest import BlockPrecision, PrecisionErrors
+from graphs.precision.blocks import LARGEST_HALF, BlockPlan
+from s2t_runtime.bundles.manifest import BlockPrecision, PrecisionErrors
 
 FIXED = {"features", "norms", "softmax", "scores"}
 BUDGET = allowed()

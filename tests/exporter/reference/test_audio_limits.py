@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import tiny_models
 import torch
-from tiny_encoders import ENCODERS, MIN_SAMPLES, tiny_extractor
+from support.tiny import models as tiny_models
+from support.tiny.encoders import ENCODERS, MIN_SAMPLES, tiny_extractor
+from support.tiny.unsaved import unsaved
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor
-from unsaved import unsaved
 
-from exporter import audio_limits
-from exporter.audio_limits import min_samples, padding_is_safe
-from exporter.checkpoint import Checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import CheckpointError
+from exporter.reference import audio_limits
+from exporter.reference.audio_limits import min_samples, padding_is_safe
 from graphs import EncoderGraph
 
 # The convolutions of every published wav2vec2, hubert and wavlm, a few channels wide.

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from exporter import ExportOptions, export_checkpoint, precision_graphs
-from exporter.recordings import read_recordings
+from exporter import ExportOptions, export_checkpoint
+from exporter.pipeline import precision_graphs
+from exporter.reference.recordings import read_recordings
 from s2t_runtime.errors import AudioError
 
 

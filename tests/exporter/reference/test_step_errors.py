@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exporter.step_errors import MEASURES, counted_steps, end_tokens, log_softmax, step_errors
-from s2t_runtime.options import GenerationOptions
+from exporter.reference.step_errors import MEASURES, counted_steps, end_tokens, log_softmax, step_errors
+from s2t_runtime.options.generation import GenerationOptions
 
 WANTED = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], dtype=np.float32))
 

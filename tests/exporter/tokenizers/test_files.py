@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizer_kinds import KINDS, METASPACE, TEXT, metaspace_bpe, unigram, words, wrapped
+from support.tiny.tokenizer_kinds import KINDS, METASPACE, TEXT, metaspace_bpe, unigram, words, wrapped
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, MBart50Tokenizer, PreTrainedTokenizerFast
 
 from exporter.errors import UnsupportedModelError
-from exporter.tokenizer_files import TOKENIZER, VOCABULARY, write_tokenizer
-from s2t_runtime.manifest import Detokenizer
-from s2t_runtime.vocabulary import ABSENT, ADDED, SPECIAL, Vocabulary
+from exporter.tokenizers.files import TOKENIZER, VOCABULARY, write_tokenizer
+from s2t_runtime.bundles.manifest import Detokenizer
+from s2t_runtime.text.vocabulary import ABSENT, ADDED, SPECIAL, Vocabulary
 
 
 def assert_decodes_alike(tokenizer: PreTrainedTokenizerFast, directory: Path, rule: Detokenizer) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders
 
-from exporter.joining_rules import (
+from exporter.tokenizers.joining_rules import (
     WHITE_SPACE,
     beginning_of_none,
     fuse,
@@ -19,7 +19,7 @@ from exporter.joining_rules import (
     trim,
     with_text_cleanup,
 )
-from s2t_runtime.manifest import Detokenizer, JoiningStep
+from s2t_runtime.bundles.manifest import Detokenizer, JoiningStep
 
 
 def stated(decoder: decoders.Decoder | None) -> dict[str, Any] | None:

@@ -9,16 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_sentencepiece import FAST, MBART_50, PYTHON, TEXT, Layout, llama, model, processor, t5, unigram
-from tiny_tokenizers import LLAMA
+from support.tiny.sentencepiece_models import (
+    FAST,
+    MBART_50,
+    PYTHON,
+    TEXT,
+    Layout,
+    llama,
+    model,
+    processor,
+    t5,
+    unigram,
+)
+from support.tiny.tokenizers import LLAMA
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from exporter.companions import load_tokenizer
-from exporter.hub import CheckpointFiles
-from exporter.tokenizer_files import TOKENIZER, VOCABULARY, write_tokenizer
-from s2t_runtime.manifest import Detokenizer
-from s2t_runtime.vocabulary import Vocabulary
+from exporter.checkpoints.companions.loading import load_tokenizer
+from exporter.checkpoints.sources.files import CheckpointFiles
+from exporter.tokenizers.files import TOKENIZER, VOCABULARY, write_tokenizer
+from s2t_runtime.bundles.manifest import Detokenizer
+from s2t_runtime.text.vocabulary import Vocabulary
 
 METASPACE = Detokenizer("metaspace", replacement="▁", prepend_scheme="always")
 RULES = dict.fromkeys(FAST, METASPACE) | {

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_decoders import DECODER_HIDDEN, tiny_decoder
+from support.tiny.decoders import DECODER_HIDDEN, tiny_decoder
 
 from graphs import FirstStepGraph, attention_implementation, find_cross_attention, traceable
-from graphs.decoder_families import traceable as families_traceable
+from graphs.decoder.families import traceable as families_traceable
 
 
 def operators(decoder: Any) -> set[str]:

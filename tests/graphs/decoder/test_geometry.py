@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from graph_comparison import TOLERANCE, past_names, torch_decoder_graphs
-from tiny_decoders import DECODER_HIDDEN, DECODERS, MAX_POSITIONS, VOCAB, tiny_decoder
+from support.graphs.comparison import TOLERANCE, past_names, torch_decoder_graphs
+from support.tiny.decoders import DECODER_HIDDEN, DECODERS, MAX_POSITIONS, VOCAB, tiny_decoder
 
-import graphs.geometry
+import graphs.decoder.geometry
 from graphs import decoder_geometry, encoder_state_width
 from graphs.cache_layout import empty_cache, tensors_from_cache
 
@@ -77,7 +77,7 @@ def test_positions_that_nothing_declares_are_measured() -> None:
 
 
 def test_positions_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs.geometry, "_UNBOUNDED", 300)
+    monkeypatch.setattr(graphs.decoder.geometry, "_UNBOUNDED", 300)
     decoder = tiny_decoder("xglm")  # grows its table
     vars(decoder.config)["max_position_embeddings"] = None
     assert decoder_geometry(decoder).max_positions is None

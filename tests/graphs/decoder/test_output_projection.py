@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from biased_decoder import add_final_logits_bias
-from tiny_decoders import DECODERS, FAMILIES, VOCAB, tiny_decoder
+from support.tiny.biased_decoder import add_final_logits_bias
+from support.tiny.decoders import DECODERS, FAMILIES, VOCAB, tiny_decoder
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from graphs import WithPastGraph, find_cross_attention, restricted_output, restriction_fault
-from graphs.decoder_probe import probe
+from graphs.decoder.probe import probe
 
 IDS = torch.tensor([0, 1, 2, 7, 8, 19, 33, 37, 58])
 ALWAYS = ("mbart", "mbart-untied", "bert", "electra", "rembert", "trocr")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from graph_comparison import CASES, TOLERANCE, Case, compare_decoder, torch_decoder_graphs
-from tiny_decoders import DECODER_HIDDEN, DECODERS, EXPANDED, FAMILIES, VOCAB, tiny_decoder
+from support.graphs.comparison import CASES, TOLERANCE, Case, compare_decoder, torch_decoder_graphs
+from support.tiny.decoders import DECODER_HIDDEN, DECODERS, EXPANDED, FAMILIES, VOCAB, tiny_decoder
 from transformers.masking_utils import AttentionMaskInterface
 
-import graphs.attention
-import graphs.cross_attention
-import graphs.decoder
+import graphs.decoder.attention
+import graphs.decoder.cross_attention
+import graphs.decoder.step_graphs
 from graphs import (
     CrossAttention,
     FirstStepGraph,
@@ -20,7 +20,7 @@ from graphs import (
     attention_implementation,
     find_cross_attention,
 )
-from graphs.attention import (
+from graphs.decoder.attention import (
     SHARED_CROSS_ATTENTION,
     attend,
     beams_shared,
@@ -76,7 +76,9 @@ def unscaled(module: Any, query: Any, key: Any, value: Any, mask: Any, **named: 
 @pytest.mark.parametrize("bug", [beams_in_wrong_order, unmasked_cross_attention, unscaled])
 def test_the_comparison_sees_wrong_attention(monkeypatch: pytest.MonkeyPatch, bug: Any, name: str) -> None:
     with torch_decoder_graphs(tiny_decoder(name)) as (first_step, with_past):
-        monkeypatch.setitem(graphs.attention.AttentionInterface._global_mapping, SHARED_CROSS_ATTENTION, bug)
+        monkeypatch.setitem(
+            graphs.decoder.attention.AttentionInterface._global_mapping, SHARED_CROSS_ATTENTION, bug
+        )
         assert compare_decoder(tiny_decoder(name), first_step, with_past, CASE)["logits"] > 1e-2
 
 
@@ -86,7 +88,7 @@ def beams_before_utterances(tensor: torch.Tensor, beams: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", EXPANDED)
 def test_the_comparison_sees_wrong_expansion(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(graphs.decoder, "expand_over_beams", beams_before_utterances)
+    monkeypatch.setattr(graphs.decoder.step_graphs, "expand_over_beams", beams_before_utterances)
     assert differences(name)["logits"] > 1e-2
 
 
@@ -195,7 +197,7 @@ def test_cross_attention_is_shared_wherever_it_can_be(name: str) -> None:
 
 
 def test_sharing_that_changes_results_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    mapping = graphs.attention.AttentionInterface._global_mapping
+    mapping = graphs.decoder.attention.AttentionInterface._global_mapping
     monkeypatch.setitem(mapping, SHARED_CROSS_ATTENTION, beams_in_wrong_order)
     assert find_cross_attention(tiny_decoder("bert")).mode == "expanded"
 
@@ -204,9 +206,9 @@ def test_sharing_wants_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder of which one layer alone is on the interface."""
     decoder = tiny_decoder("mbart")
     one = find_cross_attention(decoder).modules[:1]
-    monkeypatch.setattr(graphs.cross_attention, "_modules_on_the_interface", lambda _: one)
+    monkeypatch.setattr(graphs.decoder.cross_attention, "_modules_on_the_interface", lambda _: one)
     assert find_cross_attention(decoder) == CrossAttention()
-    monkeypatch.setattr(graphs.cross_attention, "_modules_on_the_interface", lambda _: one * 2)
+    monkeypatch.setattr(graphs.decoder.cross_attention, "_modules_on_the_interface", lambda _: one * 2)
     assert find_cross_attention(decoder) == CrossAttention()
 
 

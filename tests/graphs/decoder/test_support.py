@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_decoders import DECODERS, FAMILIES, VOCAB, tiny_decoder
-from tiny_weights import seeded
+from support.tiny.decoders import DECODERS, FAMILIES, VOCAB, tiny_decoder
+from support.tiny.weights import seeded
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from graphs.decoder_families import UNUSABLE
-from graphs.decoder_support import decoder_reasons, decoding_faults
+from graphs.decoder.families import UNUSABLE
+from graphs.decoder.support import decoder_reasons, decoding_faults
 from graphs.support import reasons_against
 
 USABLE = "fine-tune with a decoder that decodes in eager, for example mbart, bart, bert, roberta or gpt2"

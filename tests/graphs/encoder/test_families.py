@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
 import torch
-from graph_comparison import TOLERANCE, compare_encoder, utterances
-from tiny_encoders import SAMPLING_RATE, tiny_encoder, tiny_extractor
-from tiny_models import Once, Pair
-from unsaved import unsaved
+from support.graphs.comparison import TOLERANCE, compare_encoder, utterances
+from support.tiny import models as tiny_models
+from support.tiny.encoders import SAMPLING_RATE, tiny_encoder, tiny_extractor
+from support.tiny.models import Once, Pair
+from support.tiny.unsaved import unsaved
 
 import s2t_runtime
-from exporter.audio_limits import min_samples
-from exporter.eager_reference import EagerReference
-from exporter.graph_exports import encoder_export, encoder_module
-from exporter.onnx_session import GraphRunner
-from exporter.parity import allowance_for
+from exporter.onnx.graph_exports import encoder_export, encoder_module
+from exporter.onnx.session import GraphRunner
+from exporter.parity.check import allowance_for
+from exporter.reference.audio_limits import min_samples
+from exporter.reference.eager import EagerReference
 from graphs import EncoderGraph, decoder_geometry
-from graphs.encoder import frame_lengths
-from graphs.encoder_families import PositionTables, traceable_encoder
+from graphs.encoder.families import PositionTables, traceable_encoder
+from graphs.encoder.graph import frame_lengths
 
 TRACED = (
     Pair("sew-odd-positions", "mbart", hidden=24),

@@ -6,26 +6,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
 import torch
-from graph_comparison import TOLERANCE, compare_encoder, torch_encoder_graph, utterances
 from numpy.typing import NDArray
-from tiny_encoders import ENCODERS, MIN_SAMPLES, takes_features, tiny_encoder, tiny_extractor
-from tiny_models import PAIRS, Once, Pair
+from support.graphs.comparison import TOLERANCE, compare_encoder, torch_encoder_graph, utterances
+from support.tiny import models as tiny_models
+from support.tiny.encoders import ENCODERS, MIN_SAMPLES, takes_features, tiny_encoder, tiny_extractor
+from support.tiny.models import PAIRS, Once, Pair
+from support.tiny.unsaved import unsaved
 from torch import Tensor
-from unsaved import unsaved
 
-import graphs.encoder
-from exporter.audio_limits import min_samples
-from exporter.eager_reference import EagerReference
-from exporter.onnx_session import GraphRunner
-from graphs.encoder import (
+import graphs.encoder.graph
+from exporter.onnx.session import GraphRunner
+from exporter.reference.audio_limits import min_samples
+from exporter.reference.eager import EagerReference
+from graphs.encoder.graph import (
     EncoderGraph,
     MaskedAssignment,
     frame_lengths,
     masks_from_lengths,
 )
-from graphs.features import WaveformFeatures, mask_from_lengths
+from graphs.encoder.waveform import WaveformFeatures, mask_from_lengths
 
 Waveform = NDArray[np.float32]
 SPEECH = utterances(0.2, 0.05, 0.13)
@@ -131,13 +131,13 @@ def test_one_pass_statistics_would_fail(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_padding_that_is_attended_to_would_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     reference = in_memory(MASKED)
-    everything = graphs.encoder.mask_from_lengths
+    everything = graphs.encoder.graph.mask_from_lengths
 
     def all_frames(lengths: Tensor, size: int) -> Tensor:
         # Leaves the sample mask alone, so that only attention sees the padding.
         return everything(lengths if size > 1000 else torch.full_like(lengths, size), size)
 
-    monkeypatch.setattr(graphs.encoder, "mask_from_lengths", all_frames)
+    monkeypatch.setattr(graphs.encoder.graph, "mask_from_lengths", all_frames)
     with pytest.raises(AssertionError, match="Mismatch"):
         compare_encoder(reference, torch_encoder_graph(reference), SPEECH)
     encode = EncoderGraph.encode

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import soxr
 import torch
-from graph_comparison import utterances
 from numpy.typing import NDArray
+from support.graphs.comparison import utterances
 from torch import Tensor
 from transformers import SeamlessM4TFeatureExtractor
 
-import graphs.log_mel
-from exporter.companions import feature_settings
-from graphs.features import mask_from_lengths
-from graphs.log_mel import LogMelFeatures, _ExactTransform
+import graphs.encoder.log_mel
+from exporter.checkpoints.companions.loading import feature_settings
+from graphs.encoder.log_mel import LogMelFeatures, _ExactTransform
+from graphs.encoder.waveform import mask_from_lengths
 from s2t_runtime.audio import read_audio
 
 Waveform = NDArray[np.float32]
@@ -151,7 +151,7 @@ def over_padding(logs: Tensor, _valid: Tensor, _count: Tensor) -> Tensor:
 def test_the_comparison_sees_wrong_statistics(
     monkeypatch: pytest.MonkeyPatch, bug: Callable[..., Tensor]
 ) -> None:
-    monkeypatch.setattr(graphs.log_mel, "_normalised", bug)
+    monkeypatch.setattr(graphs.encoder.log_mel, "_normalised", bug)
     assert error(SPEECH) > 10 * WIDE_BAND
 
 
@@ -159,7 +159,7 @@ def test_the_comparison_sees_wrong_statistics(
 def test_the_comparison_sees_wrong_constants(
     monkeypatch: pytest.MonkeyPatch, name: str, value: float
 ) -> None:
-    monkeypatch.setattr(graphs.log_mel, name, value)
+    monkeypatch.setattr(graphs.encoder.log_mel, name, value)
     assert error([narrow_band(), *ROWS["silence to begin with"]]) > 3 * NARROW_BAND
 
 
@@ -168,7 +168,7 @@ def test_the_leading_pieces_add_up_without_rounding() -> None:
     """In any order: sums of float32 products equal those of float64."""
     generator = torch.Generator().manual_seed(0)
     loudest = torch.randint(-(2**7), 2**7 + 1, (64, 400), generator=generator).float()
-    module = _ExactTransform(graphs.log_mel._frame_transform())
+    module = _ExactTransform(graphs.encoder.log_mel._frame_transform())
     assert torch.equal((loudest @ module.first).double(), loudest.double() @ module.first.double())
     pieces = torch.cat((loudest, loudest.flip(0) / 2), -1).round()
     assert torch.equal((pieces @ module.cross).double(), pieces.double() @ module.cross.double())
@@ -176,7 +176,7 @@ def test_the_leading_pieces_add_up_without_rounding() -> None:
 
 @torch.no_grad()
 def test_the_transform_is_that_of_float64() -> None:
-    matrix = graphs.log_mel._frame_transform()
+    matrix = graphs.encoder.log_mel._frame_transform()
     generator = torch.Generator().manual_seed(1)
     for gain in (1e-6, 0.3, 1.0, 700.0):
         frames = torch.randn((5, 400), generator=generator) * gain

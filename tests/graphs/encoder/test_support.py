@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_encoders import ENCODERS, FEATURES_INPUT, tiny_encoder
+from support.tiny.encoders import ENCODERS, FEATURES_INPUT, tiny_encoder
 from transformers import AutoConfig, PreTrainedConfig
 
-from graphs.encoder_support import encoder_reasons
+from graphs.encoder.support import encoder_reasons
 
 ADVICE = "use a speech encoder such as wav2vec2, hubert, wavlm or wav2vec2-bert"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import transformers
-from tiny_encoders import ENCODERS
+from support.tiny.encoders import ENCODERS
 from transformers import CONFIG_MAPPING
 
 FAMILIES = sorted({kind for kind, _ in ENCODERS.values()})

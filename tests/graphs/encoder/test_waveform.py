@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_comparison import utterances
 from numpy.typing import NDArray
-from tiny_encoders import SAMPLING_RATE
+from support.graphs.comparison import utterances
+from support.tiny.encoders import SAMPLING_RATE
 from torch import Tensor
 from transformers import Wav2Vec2FeatureExtractor
 
-from graphs.features import WaveformFeatures, WaveformSettings, mask_from_lengths
+from graphs.encoder.waveform import WaveformFeatures, WaveformSettings, mask_from_lengths
 
 Waveform = NDArray[np.float32]
 SPEECH = utterances(0.3, 0.07, 0.18)

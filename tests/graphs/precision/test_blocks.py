@@ -6,15 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import tiny_models
 import torch
+from support.tiny import models as tiny_models
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from transformers.modeling_outputs import BaseModelOutput
 
 from graphs import EncoderGraph, WaveformSettings
-from graphs.precision import LARGEST_HALF, BlockPlan, Crossing, blocks_of, in_precisions, is_norm, model_roots
-from graphs.precision_weights import FULL, HALF, named_modules, own_parameters
+from graphs.precision.blocks import (
+    LARGEST_HALF,
+    BlockPlan,
+    Crossing,
+    blocks_of,
+    in_precisions,
+    is_norm,
+    model_roots,
+)
+from graphs.precision.weights import FULL, HALF, named_modules, own_parameters
 
 
 class Branch(nn.Module):

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from s2t_runtime.bundle import FAST_HASH_LIMIT, GRAPH_NAMES, open_bundle, sha256_of
-from s2t_runtime.errors import BundleError, OptionError
-from s2t_runtime.manifest import (
+from s2t_runtime.bundles.bundle import FAST_HASH_LIMIT, GRAPH_NAMES, open_bundle, sha256_of
+from s2t_runtime.bundles.manifest import (
     FORMAT_VERSION,
     AudioInfo,
     DecoderInfo,
@@ -23,6 +22,7 @@ from s2t_runtime.manifest import (
     ModelInfo,
     PrecisionInfo,
 )
+from s2t_runtime.errors import BundleError, OptionError
 
 FILES = {
     "fp32/encoder.onnx": "the encoder",
@@ -302,7 +302,7 @@ def test_a_file_that_cannot_be_read_is_named(root: Path, monkeypatch: pytest.Mon
     def denied(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("s2t_runtime.bundle.sha256_of", denied)
+    monkeypatch.setattr("s2t_runtime.bundles.bundle.sha256_of", denied)
     assert "fp32/decoder.onnx.data cannot be read (Permission denied)" in refusal(root)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s2t_runtime.engine_record import AxisRange, BoundTensor, EngineRecord, Profile
+from s2t_runtime.bundles.engine_record import AxisRange, BoundTensor, EngineRecord, Profile
 from s2t_runtime.errors import BundleError
 
 RECORD = EngineRecord(

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from digits_audio import usual_batches
+from support.digits.audio import usual_batches
+from support.places import ROOT
 
 import s2t_runtime
-from s2t_runtime.manifest import FORMAT_VERSION, Manifest
+from s2t_runtime.bundles.manifest import FORMAT_VERSION, Manifest
 
-WRITTEN = Path(__file__).resolve().parents[1] / "data" / "manifest_format_1.json"
+WRITTEN = ROOT / "tests" / "data" / "manifest_format_1.json"
 
 
 def stored() -> dict[str, Any]:

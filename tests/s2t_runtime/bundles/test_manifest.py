@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2t_runtime.errors import BundleError
-from s2t_runtime.manifest import (
+from s2t_runtime.bundles.manifest import (
     AudioInfo,
     BlockPrecision,
     DecoderInfo,
@@ -25,6 +24,7 @@ from s2t_runtime.manifest import (
     PrecisionPolicy,
     TensorInfo,
 )
+from s2t_runtime.errors import BundleError
 
 GOLDEN = """\
 {

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2t_runtime import search
-from s2t_runtime.errors import BundleError, OptionError
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.output_vocabulary import (
+from s2t_runtime.bundles.output_vocabulary import (
     columns_of,
     outside,
     read_output_vocabulary,
     write_output_vocabulary,
 )
-from s2t_runtime.plan import SearchPlan, plan_search
-from s2t_runtime.rules import Rules
-from s2t_runtime.session import Candidates, Int64
+from s2t_runtime.errors import BundleError, OptionError
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
+from s2t_runtime.search import search
+from s2t_runtime.search.rules import Rules
+from s2t_runtime.sessions.protocol import Candidates, Int64
 
 VOCAB = 24
 IDS = np.array([0, 1, 3, 6, 7, 8, 11, 14, 15, 19, 22], dtype=np.int64)
@@ -218,7 +218,9 @@ def test_what_forced_tokens_leave_are_ids_that_can_be_written() -> None:
 
 
 def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s2t_runtime.whole_row_rules.columns_of", lambda tokens, _: np.asarray(tokens) % 11)
+    monkeypatch.setattr(
+        "s2t_runtime.search.whole_row_rules.columns_of", lambda tokens, _: np.asarray(tokens) % 11
+    )
 
 
 def unmapped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,11 @@ from types import MappingProxyType
 
 import pytest
 from click.testing import CliRunner
+from support.places import ROOT
 
-from s2t_runtime import cli_doctor, machine
-from s2t_runtime.bundle import GRAPH_NAMES, sha256_of
-from s2t_runtime.cli_doctor import main, plain_text, sections
-from s2t_runtime.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES
-from s2t_runtime.machine import Cpu, Gpu, Machine
-from s2t_runtime.manifest import (
+from s2t_runtime import machine
+from s2t_runtime.bundles.bundle import GRAPH_NAMES, sha256_of
+from s2t_runtime.bundles.manifest import (
     AudioInfo,
     DecoderInfo,
     FileInfo,
@@ -29,8 +27,11 @@ from s2t_runtime.manifest import (
     ModelInfo,
     PrecisionInfo,
 )
+from s2t_runtime.commands import doctor as cli_doctor
+from s2t_runtime.commands.doctor import main, plain_text, sections
+from s2t_runtime.commands.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES
+from s2t_runtime.machine import Cpu, Gpu, Machine
 
-ROOT = Path(__file__).parents[2]
 ADA = Gpu("NVIDIA L4", 23034, "580.1", "8.9")
 H100 = Gpu("NVIDIA H100 80GB HBM3", 81559, "580.1", "9.0")
 NO_DRIVER = "no NVIDIA driver is installed (nvidia-smi was not found)"
@@ -182,7 +183,9 @@ def test_export_names_what_is_missing_and_the_line_to_type(has: Callable[..., No
 
 
 def test_a_broken_onnxruntime_is_diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "s2t_runtime.session_onnxruntime", None)  # makes its import fail
+    monkeypatch.setitem(
+        sys.modules, "s2t_runtime.sessions.onnxruntime.session", None
+    )  # makes its import fail
     available, reason = abilities()["run on the CPU"]
     assert not available
     assert reason.startswith("onnxruntime cannot be imported (")
@@ -312,7 +315,7 @@ def test_a_missing_bundle_is_a_user_error(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_text_is_a_user_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from s2t_runtime.cli_doctor import main; main()", b"no\xffpath"]
+    command = [sys.executable, "-c", "from s2t_runtime.commands.doctor import main; main()", b"no\xffpath"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(b"doctor-s2t: error: no?path does not exist")
@@ -333,7 +336,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_help_imports_nothing_heavy() -> None:
     # sys.exit of click's help is caught so that the modules can be looked at afterwards.
     code = (
-        "import sys\nfrom s2t_runtime.cli_doctor import main\n"
+        "import sys\nfrom s2t_runtime.commands.doctor import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print([name for name in ('rich.table', 's2t_runtime.machine') if name in sys.modules])"
     )

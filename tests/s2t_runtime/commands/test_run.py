@@ -12,12 +12,12 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from fake_model import ROOT, FakeModel, invoke, records, result_of, run_process
+from support.doubles.model import ROOT, FakeModel, invoke, records, result_of, run_process
 
-from s2t_runtime import cli_run
-from s2t_runtime.decoding_flags import DECODING_FLAGS
+from s2t_runtime.commands import run as cli_run
+from s2t_runtime.commands.decoding_flags import DECODING_FLAGS
 from s2t_runtime.errors import BundleError, OptionError
-from s2t_runtime.options import GenerationOptions
+from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.results import Result
 
 HEAVY = ("numpy", "onnxruntime", "soundfile", "soxr", "tokenizers", "rich", "s2t_runtime.model")
@@ -168,7 +168,7 @@ def test_a_wrong_command_line_exits_with_2(fake_model: FakeModel, args: list[str
 
 def test_help_lists_every_flag_and_loads_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom s2t_runtime.cli_run import main\n"
+        "import sys\nfrom s2t_runtime.commands.run import main\n"
         "main(['--help'], standalone_mode=False)\n"
         f"print('heavy:', [name for name in {HEAVY} if name in sys.modules])"
     )
@@ -238,14 +238,14 @@ def test_an_interruption_is_quiet(fake_model: FakeModel) -> None:
 def test_a_reader_that_went_away_is_quiet(output: str) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
-        "from s2t_runtime import cli_run\nfrom fake_model import FakeModel\n"
+        "from s2t_runtime.commands import run as cli_run\nfrom support.doubles.model import FakeModel\n"
         "cli_run._load = lambda _: FakeModel()\n"
         "cli_run.main()"
     )
     reader, writer = os.pipe()
     os.close(reader)  # as head does once it has its lines
     done = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent), "bundle", "a.wav", "b.wav", output],
+        [sys.executable, "-c", code, str(ROOT / "tests"), "bundle", "a.wav", "b.wav", output],
         cwd=ROOT,
         stdout=writer,
         stderr=subprocess.PIPE,

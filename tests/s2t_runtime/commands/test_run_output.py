@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from fake_model import FakeModel, invoke, records, result_of
+from support.doubles.model import FakeModel, invoke, records, result_of
 
-from s2t_runtime import cli_run
+from s2t_runtime.commands import run as cli_run
+from s2t_runtime.commands.run_output import Outcome, table_output
 from s2t_runtime.errors import AudioError
-from s2t_runtime.run_output import Outcome, table_output
 
 
 def test_json_lines(fake_model: FakeModel) -> None:

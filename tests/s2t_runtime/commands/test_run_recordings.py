@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_model import ROOT, FakeModel, invoke, records
+from support.doubles.model import ROOT, FakeModel, invoke, records
 
-from s2t_runtime import cli_run, load
+from s2t_runtime import load
+from s2t_runtime.commands import run as cli_run
 from s2t_runtime.errors import AudioError, S2TError, SessionError
 
 

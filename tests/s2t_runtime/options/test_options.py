@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import SearchPlan, plan_search
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
 
 LANGUAGES = {"en_XX": 7, "de_DE": 8}
 

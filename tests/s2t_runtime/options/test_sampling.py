@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import SearchPlan, plan_search
-from s2t_runtime.refusals import REASONS
-from s2t_runtime.sampling_options import Sampling
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
+from s2t_runtime.options.refusals import REASONS
+from s2t_runtime.options.sampling import Sampling
 
 
 def plan(call: dict[str, Any] | None = None, bundle: dict[str, Any] | None = None) -> SearchPlan:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2t_runtime.search import SearchResult, search
+from s2t_runtime.search.search import SearchResult, search
 
 EOS = 1
 A, B, C = 2, 3, 4

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import s2t_runtime
-from s2t_runtime.deferred_step import DeferredStep
-from s2t_runtime.search import search
-from s2t_runtime.session import Int64
+from s2t_runtime.search.deferred_step import DeferredStep
+from s2t_runtime.search.search import search
+from s2t_runtime.sessions.protocol import Int64
 
 
 def script(utterance: int, history: tuple[int, ...]) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2t_runtime.search import search
+from s2t_runtime.search.search import search
 
 EOS = 1
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers.generation import logits_process as hf
 
-from s2t_runtime.rows import best_of_rows
-from s2t_runtime.rules import (
+from s2t_runtime.search.rows import best_of_rows
+from s2t_runtime.search.rules import (
     RULES,
     Reach,
     Rules,

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2t_runtime import sampling
-from s2t_runtime.beam_search import BeamSearch
 from s2t_runtime.errors import OptionError
-from s2t_runtime.rows import Rows, possible_of_rows
-from s2t_runtime.search import SearchResult, search
+from s2t_runtime.search import sampling
+from s2t_runtime.search.beam_search import BeamSearch
+from s2t_runtime.search.rows import Rows, possible_of_rows
+from s2t_runtime.search.search import SearchResult, search
 
 EOS = 1
 SHARES = (0.30, 0.02, 0.18, 0.05, 0.20, 0.10, 0.0, 0.15)

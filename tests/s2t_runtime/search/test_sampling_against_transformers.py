@@ -8,16 +8,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from eager_search import EOS, VOCAB, EagerStep, eager, plan_of_options, profile, quiet_eager, tiny
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from sampling_noise import our_noise
+from support.doubles.sampling_noise import our_noise
+from support.reference.eager_search import (
+    EOS,
+    VOCAB,
+    EagerStep,
+    eager,
+    plan_of_options,
+    profile,
+    quiet_eager,
+    tiny,
+)
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from s2t_runtime import beam_search, greedy, sampling, warpers
-from s2t_runtime.rows import RowSource
-from s2t_runtime.search import SearchResult, search
-from s2t_runtime.session import Candidates, Int64
+from s2t_runtime.search import beam_search, greedy, sampling, warpers
+from s2t_runtime.search.rows import RowSource
+from s2t_runtime.search.search import SearchResult, search
+from s2t_runtime.sessions.protocol import Candidates, Int64
 
 PROFILE = profile(40)
 SEED = 11

@@ -9,13 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from eager_search import EOS, START, VOCAB, EagerStep, eager, plan_of_options, profile, quiet_eager, tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from support.reference.eager_search import (
+    EOS,
+    START,
+    VOCAB,
+    EagerStep,
+    eager,
+    plan_of_options,
+    profile,
+    quiet_eager,
+    tiny,
+)
 
-from s2t_runtime import beam_search
-from s2t_runtime.plan import SearchPlan
-from s2t_runtime.search import SearchResult, search
+from s2t_runtime.options.plan import SearchPlan
+from s2t_runtime.search import beam_search
+from s2t_runtime.search.search import SearchResult, search
 
 TIE = 1e-5  # hypotheses closer than this may change places between two float32 computations
 PROFILE = profile(60)

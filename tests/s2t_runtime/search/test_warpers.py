@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers.generation import logits_process as hf
 
-from s2t_runtime import warpers
-from s2t_runtime.sampling_options import Sampling
-from s2t_runtime.warpers import bounding_warpers, further_warpers
+from s2t_runtime.options.sampling import Sampling
+from s2t_runtime.search import warpers
+from s2t_runtime.search.warpers import bounding_warpers, further_warpers
 
 NONE = -np.inf
 IDS = torch.zeros((1, 1), dtype=torch.long)

@@ -11,9 +11,9 @@ import torch
 from transformers.generation import logits_process as hf
 
 from s2t_runtime.errors import OptionError
-from s2t_runtime.rows import RowSource
-from s2t_runtime.session import Candidates
-from s2t_runtime.whole_row_rules import PrefixConstraint, SequenceBias, decayed
+from s2t_runtime.search.rows import RowSource
+from s2t_runtime.search.whole_row_rules import PrefixConstraint, SequenceBias, decayed
+from s2t_runtime.sessions.protocol import Candidates
 
 VOCAB, BATCH, BEAMS = 20, 2, 3
 BIASES = (

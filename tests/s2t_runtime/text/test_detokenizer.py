@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models
 
-from s2t_runtime.detokenizer import join_tokens
+from s2t_runtime.bundles.manifest import Detokenizer, JoiningStep
 from s2t_runtime.errors import BundleError
-from s2t_runtime.manifest import Detokenizer, JoiningStep
+from s2t_runtime.text.detokenizer import join_tokens
 
 FUSE = JoiningStep("join", content="")
 SPACES = JoiningStep("replace", pattern="▁", content=" ")

@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from s2t_runtime.detokenizer import TEXT_CLEANUP, byte_level_bytes
+from s2t_runtime.bundles.manifest import Detokenizer
 from s2t_runtime.errors import BundleError
-from s2t_runtime.manifest import Detokenizer
-from s2t_runtime.vocabulary import (
+from s2t_runtime.text.detokenizer import TEXT_CLEANUP, byte_level_bytes
+from s2t_runtime.text.vocabulary import (
     ABSENT,
     ADDED,
     SPECIAL,

@@ -1,6 +1,6 @@
 """Golden vectors of the digits model: what eager PyTorch answers, for every host of a bundle to give as well.
 
-    PYTHONPATH=.:tests:examples/digits python tests/golden_vectors.py BUNDLE OUTPUT
+    PYTHONPATH=.:tests:examples/digits python tests/support/cpp/golden_vectors.py BUNDLE OUTPUT
 
 writes OUTPUT/golden.json, whose audio lies beside it, and what else the tests of cpp/ compare with: the answers of
 s2t_runtime to many more options (runtime.json), altered bundles and what is said of them (refusals.json), texts
@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from digits_audio import carried_batches, probe_batches
-from digits_cases import RATE, Eager, Waveform
-from test_digits_options import CASES, NOTHING, Base
+from support.digits.audio import carried_batches, probe_batches
+from support.digits.cases import RATE, Eager, Waveform
+from support.digits.option_cases import CASES, NOTHING, Base
+from support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT = ROOT / "examples" / "digits" / "checkpoint"
 STOPPINGS = (False, True, "never")
 # Utterance, beams and length penalty with which the way to stop changes the answer; of most it does not.
@@ -133,10 +133,10 @@ def read_audio(directory: Path, names: Sequence[str]) -> list[Waveform]:
 
 def write_all(bundle: Path, directory: Path) -> None:
     """Everything that the tests of cpp/ compare with."""
-    from cpp_refusals import write_refusals
-    from cpp_runtime_answers import write_recordings, write_runtime, write_texts
-    from cpp_tokenizers import write_tokenizers
-    from cpp_variants import write_variants
+    from support.cpp.refusals import write_refusals
+    from support.cpp.runtime_answers import write_recordings, write_runtime, write_texts
+    from support.cpp.tokenizers import write_tokenizers
+    from support.cpp.variants import write_variants
 
     directory.mkdir(parents=True, exist_ok=True)
     write_golden(directory)

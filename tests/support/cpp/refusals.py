@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from cpp_alterations import (
+from support.cpp.alterations import (
     INT8_POLICY,
     Document,
     all_wrong,
@@ -33,7 +33,7 @@ from cpp_alterations import (
     vouched,
     without_start,
 )
-from golden_vectors import write_json
+from support.cpp.golden_vectors import write_json
 
 import s2t_runtime
 

@@ -9,13 +9,13 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import soundfile
-from digits_cases import RATE, Waveform
-from golden_vectors import golden_audio, write_json
+from support.cpp.golden_vectors import golden_audio, write_json
+from support.digits.cases import RATE, Waveform
 
 import s2t_runtime
-from s2t_runtime.detokenizer import join_tokens
-from s2t_runtime.json_records import OneOf
-from s2t_runtime.manifest import Detokenizer, JoiningStep
+from s2t_runtime.bundles.json_records import OneOf
+from s2t_runtime.bundles.manifest import Detokenizer, JoiningStep
+from s2t_runtime.text.detokenizer import join_tokens
 
 Generator = np.random.Generator
 

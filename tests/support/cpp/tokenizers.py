@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from golden_vectors import write_json
-from tiny_sentencepiece import FAST, PYTHON
-from tokenizer_kinds import KINDS, wrapped
+from support.cpp.golden_vectors import write_json
+from support.tiny.sentencepiece_models import FAST, PYTHON
+from support.tiny.tokenizer_kinds import KINDS, wrapped
 from transformers import AutoTokenizer
 
-from exporter.companions import load_tokenizer
-from exporter.hub import CheckpointFiles
-from exporter.tokenizer_files import VOCABULARY, write_tokenizer
+from exporter.checkpoints.companions.loading import load_tokenizer
+from exporter.checkpoints.sources.files import CheckpointFiles
+from exporter.tokenizers.files import VOCABULARY, write_tokenizer
 
 
 def tokenizers(directory: Path) -> Iterator[tuple[str, Any, Any]]:

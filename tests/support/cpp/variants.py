@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cpp_alterations import edit
-from cpp_runtime_answers import answers
-from digits_cases import RATE, Waveform
-from golden_vectors import CHECKPOINT, golden_audio, write_json
-from restricted_bundles import write_restricted
-from restricted_eager import suppressed_generate
+from support.cpp.alterations import edit
+from support.cpp.golden_vectors import CHECKPOINT, golden_audio, write_json
+from support.cpp.runtime_answers import answers
+from support.digits.cases import RATE, Waveform
+from support.restricted.bundles import write_restricted
+from support.restricted.eager import suppressed_generate
 
 import s2t_runtime
-from exporter.checkpoint import Checkpoint, load_checkpoint
-from exporter.hub import locate_checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from exporter.checkpoints.sources.files import locate_checkpoint
 
 GERMAN = 4
 KEPT = [token for token in range(400) if token % 3 or token == 396]

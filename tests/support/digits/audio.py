@@ -8,9 +8,9 @@ from pathlib import Path
 
 import corpus
 import numpy as np
-from digits_cases import RATE, Waveform
+from support.digits.cases import RATE, Waveform
 
-from exporter.probe_audio import probe_utterance
+from exporter.reference.probe_audio import probe_utterance
 
 CARRIED = Path(corpus.__file__).parent / "recordings"
 FIRST_LANGUAGE = 4  # the token of the first of corpus.LANGUAGES; the others follow it

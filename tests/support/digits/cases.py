@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 import s2t_runtime
 from s2t_runtime import Result, SpeechToText
-from s2t_runtime.session_onnxruntime import DecoderState
+from s2t_runtime.sessions.onnxruntime.session import DecoderState
 
 Waveform = NDArray[np.float32]
 Options = Mapping[str, Any]

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from digits_audio import FIRST_LANGUAGE, Batch
-from digits_cases import RATE, Hypothesis, Pair, Steps, Tally, Waveform, recorded_steps, reordered
+from support.digits.audio import FIRST_LANGUAGE, Batch
+from support.digits.cases import RATE, Hypothesis, Pair, Steps, Tally, Waveform, recorded_steps, reordered
 
 from s2t_runtime import Result
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import EngineError
-from s2t_runtime.manifest import GraphInfo, Manifest
+from s2t_runtime.bundles.manifest import GraphInfo, Manifest
 
 
 @dataclass

@@ -22,9 +22,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from s2t_runtime.engine_limits import EngineSet
-from s2t_runtime.engine_record import BoundTensor, EngineRecord
-from s2t_runtime.executor import ALIGNMENT, NUMPY_TYPES, Block, Place, Program
+from s2t_runtime.bundles.engine_record import BoundTensor, EngineRecord
+from s2t_runtime.sessions.engines.engine_set import EngineSet
+from s2t_runtime.sessions.engines.executor import ALIGNMENT, NUMPY_TYPES, Block, Place, Program
 
 POISON = 0xCD
 

@@ -7,18 +7,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 from click.testing import CliRunner
 from click.testing import Result as Invocation
+from support.places import ROOT
 
-from s2t_runtime import cli_run
+from s2t_runtime.commands import run as cli_run
 from s2t_runtime.errors import OptionError, S2TError
 from s2t_runtime.results import Hypothesis, Result, TokenEvent
 
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = "from s2t_runtime.cli_run import main; main()"
+COMMAND = "from s2t_runtime.commands.run import main; main()"
 
 
 def result_of(name: str, count: int = 1) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from benchmarks.errors import PeerError
-from benchmarks.peer import Answer, Case, Run, StageTimes, Task
+from benchmarks.peers.protocol import Answer, Case, Run, StageTimes, Task
 
 TASKS = (Task("short", ("a.wav",), 2.0, 1, 3), Task("long", ("b.wav",), 4.0, 5, 3))
 TOKENS = (0, 7, 8, 9)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import GenerationMixin
 
-from s2t_runtime.sampling import generators
+from s2t_runtime.search.sampling import generators
 
 
 @contextmanager

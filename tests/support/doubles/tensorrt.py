@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from s2t_runtime.engine_record import EngineRecord
-from s2t_runtime.executor import ALIGNMENT, NUMPY_TYPES
+from s2t_runtime.bundles.engine_record import EngineRecord
+from s2t_runtime.sessions.engines.executor import ALIGNMENT, NUMPY_TYPES
 
 CudaError = enum.IntEnum("CudaError", {"cudaSuccess": 0, "cudaErrorMemoryAllocation": 2})
 CopyKind = enum.IntEnum(

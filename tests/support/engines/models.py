@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine_sets import Limits, engine_set, graph_files
-from executor_double import ExecutorDouble
+from support.doubles.engine_executor import ExecutorDouble
+from support.engines.sets import Limits, engine_set, graph_files
 
 from s2t_runtime import Result, SpeechToText
-from s2t_runtime.bundle import Bundle
-from s2t_runtime.engine_session import EngineSession
+from s2t_runtime.bundles.bundle import Bundle
+from s2t_runtime.sessions.engines.session import EngineSession
 
 RATE = 16_000
 ONE = (Limits(),)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from s2t_runtime.bundle import Bundle
-from s2t_runtime.engine_limits import ENCODER, FIRST_STEP, WITH_PAST, EngineSet
-from s2t_runtime.engine_record import AxisRange, BoundTensor, EngineRecord, Profile
-from s2t_runtime.manifest import GraphInfo, TensorInfo
+from s2t_runtime.bundles.bundle import Bundle
+from s2t_runtime.bundles.engine_record import AxisRange, BoundTensor, EngineRecord, Profile
+from s2t_runtime.bundles.manifest import GraphInfo, TensorInfo
+from s2t_runtime.sessions.engines.engine_set import EngineSet
+from s2t_runtime.sessions.profiles.limits import ENCODER, FIRST_STEP, WITH_PAST
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tiny_decoders import VOCAB
-from tiny_encoders import SAMPLING_RATE
+from support.tiny.decoders import VOCAB
+from support.tiny.encoders import SAMPLING_RATE
 
-from exporter.eager_reference import EagerReference
-from exporter.probe_audio import probe_utterance
+from exporter.reference.eager import EagerReference
+from exporter.reference.probe_audio import probe_utterance
 from graphs import (
     DecoderGeometry,
     EncoderGraph,

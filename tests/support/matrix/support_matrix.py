@@ -22,25 +22,26 @@ import numpy as np
 import onnx
 import onnx.compose
 import onnx_ir as ir
-import tiny_models
 import torch
 from filelock import FileLock
-from graph_comparison import utterances
-from support_page import Result, read_results, render
-from tiny_decoders import FAMILIES, tiny_decoder
-from tiny_encoders import ENCODERS, SAMPLING_RATE
-from tiny_models import Once, Pair
+from support.graphs.comparison import utterances
+from support.matrix.support_page import Result, read_results, render
+from support.places import ROOT
+from support.tiny import models as tiny_models
+from support.tiny.decoders import FAMILIES, tiny_decoder
+from support.tiny.encoders import ENCODERS, SAMPLING_RATE
+from support.tiny.models import Once, Pair
 from torch import Tensor, nn
 
 import s2t_runtime
-from exporter.audio_limits import min_samples
-from exporter.checkpoint import load_checkpoint
-from exporter.eager_reference import EagerHypotheses, EagerReference
-from exporter.graph_exports import GraphExport
-from exporter.hub import locate_checkpoint
-from exporter.manifest_builder import installed_version
-from exporter.onnx_export import onnx_from_graph
-from exporter.parity import allowance_for
+from exporter.checkpoints.checkpoint import load_checkpoint
+from exporter.checkpoints.sources.files import locate_checkpoint
+from exporter.onnx.export import onnx_from_graph
+from exporter.onnx.graph_exports import GraphExport
+from exporter.parity.check import allowance_for
+from exporter.reference.audio_limits import min_samples
+from exporter.reference.eager import EagerHypotheses, EagerReference
+from exporter.versions import installed_version
 from graphs import (
     EncoderGraph,
     GraphSignature,
@@ -53,7 +54,6 @@ from graphs import (
 )
 from graphs.signature import cross_specs
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("transformers", "torch", "onnx", "onnxscript", "onnxruntime")
 SPOKEN_S = (0.2, 0.05, 0.13, 0.31)
 OPTIONS = {"max_new_tokens": 12, "no_repeat_ngram_size": 2}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.parity_generate import LOG_MEL_SCORE_TOLERANCE, SCORE_TOLERANCE
+from exporter.parity.decodings import LOG_MEL_SCORE_TOLERANCE, SCORE_TOLERANCE
 
 ROUNDING_FACTOR = 3
 """Two computations in float32 may be so many times as far from each other as one of them is from float64."""

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bandwidth_floor import Bandwidth
-from benchmarks.busy import Load
-from benchmarks.interleaved import Repetitions, measure
-from benchmarks.peer import Answer, Case, Run, StageTimes, Task
-from benchmarks.processor_time import Others
-from benchmarks.ratios import with_ratios
-from benchmarks.record import _finite, record_of, with_floor
+from benchmarks.measuring.bandwidth_floor import Bandwidth
+from benchmarks.measuring.busy import Load
+from benchmarks.measuring.interleaved import Repetitions, measure
+from benchmarks.measuring.processor_time import Others
+from benchmarks.peers.protocol import Answer, Case, Run, StageTimes, Task
+from benchmarks.records.ratios import with_ratios
+from benchmarks.records.record import _finite, record_of, with_floor
 
 EAGER = Case("eager fp32", "torch", {"device": "cpu"}, "fp32")
 PLAIN = Case("onnxruntime cpu fp32", "runtime", {"provider": "cpu"}, "fp32")

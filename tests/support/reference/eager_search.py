@@ -20,9 +20,9 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import SearchPlan, plan_search
-from s2t_runtime.session import Candidates, Int64
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
+from s2t_runtime.sessions.protocol import Candidates, Int64
 
 VOCAB, START, EOS, PAD = 40, 3, 2, 1
 DEFAULTS: dict[str, Any] = {"decoder_start_token_id": START, "eos_token_id": EOS, "pad_token_id": PAD}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.agreement import Agreement, agreement
-from benchmarks.peer import Answer, Task
-from benchmarks.peer_runtime import open_peer as open_runtime
-from benchmarks.peer_torch import open_peer as open_torch
+from benchmarks.measuring.agreement import Agreement, agreement
+from benchmarks.peers.protocol import Answer, Task
+from benchmarks.peers.runtime.peer import open_peer as open_runtime
+from benchmarks.peers.torch.peer import open_peer as open_torch
 
 HALF_SCORES = 0.1
 """What an fp16 bundle promises of log-probabilities, and so of scores, which are their means."""

@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 import torch
-from biased_decoder import add_final_logits_bias
-from tiny_models import Once, Pair
+from support.tiny import models as tiny_models
+from support.tiny.biased_decoder import add_final_logits_bias
+from support.tiny.models import Once, Pair
 
-from exporter import ExportOptions, write_graphs
-from exporter.audio_limits import min_samples, padding_is_safe
-from exporter.bundle_writer import describe_files, write_manifest
-from exporter.checkpoint import Checkpoint
-from exporter.generation_defaults import generation_defaults
-from exporter.kept_ids import kept_ids
-from exporter.manifest_builder import Findings, build_manifest
-from exporter.tokenizer_files import write_tokenizer
-from exporter.write_graphs import WrittenDecoders, WrittenGraphs, write_decoders
+from exporter import ExportOptions
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.checkpoints.companions.generation_defaults import generation_defaults
+from exporter.onnx import write_graphs
+from exporter.onnx.write_graphs import WrittenDecoders, WrittenGraphs, write_decoders
+from exporter.pipeline.bundle_writer import describe_files, write_manifest
+from exporter.pipeline.kept_ids import kept_ids
+from exporter.pipeline.manifest_builder import Findings, build_manifest
+from exporter.reference.audio_limits import min_samples, padding_is_safe
+from exporter.tokenizers.files import write_tokenizer
 from graphs import decoder_geometry, encoder_signature, encoder_state_width
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.manifest import AudioInfo
-from s2t_runtime.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.bundles.manifest import AudioInfo
+from s2t_runtime.bundles.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
 
 TOKENS = [7, 8, 11, 13, 20, 21, 29, 33, 40, 44, 45, 52, 57]
 TIED = Pair("wav2vec2-stable-adapter", "mbart")

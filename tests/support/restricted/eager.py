@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from exporter.checkpoint import Checkpoint
-from exporter.eager_reference import EagerHypotheses, EagerReference
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.reference.eager import EagerHypotheses, EagerReference
 
 Waveform = NDArray[np.float32]
 Options = Mapping[str, Any]

@@ -20,9 +20,9 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
-from exporter.checkpoint import Checkpoint, load_checkpoint
+from exporter.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.errors import CheckpointError, UnsupportedModelError
-from exporter.hub import locate_checkpoint
 
 WEIGHTS = "model.safetensors"
 KEY = "encoder.encoder.layers.0.attention.k_proj"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiny_weights import seeded
+from support.tiny.weights import seeded
 from transformers import AutoModelForCausalLM
 
 VOCAB = 60

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_decoders import BOS, DECODER_HIDDEN, ENDS, start_token, tiny_decoder
-from tiny_encoders import SAMPLING_RATE, tiny_encoder, tiny_extractor
-from tiny_tokenizers import tokenizer
-from tiny_weights import spread
+from support.tiny.decoders import BOS, DECODER_HIDDEN, ENDS, start_token, tiny_decoder
+from support.tiny.encoders import SAMPLING_RATE, tiny_encoder, tiny_extractor
+from support.tiny.tokenizers import tokenizer
+from support.tiny.weights import spread
 from transformers import GenerationConfig, SpeechEncoderDecoderModel
 
 from exporter import ExportOptions
-from exporter.audio_limits import min_samples, padding_is_safe
-from exporter.bundle_writer import describe_files, write_manifest
-from exporter.checkpoint import Checkpoint, load_checkpoint
-from exporter.generation_defaults import generation_defaults
-from exporter.hub import locate_checkpoint
-from exporter.manifest_builder import Findings, build_manifest
-from exporter.tokenizer_files import write_tokenizer
-from exporter.write_graphs import WrittenGraphs, write_decoders, write_encoder
+from exporter.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from exporter.checkpoints.companions.generation_defaults import generation_defaults
+from exporter.checkpoints.sources.files import locate_checkpoint
+from exporter.onnx.write_graphs import WrittenGraphs, write_decoders, write_encoder
+from exporter.pipeline.bundle_writer import describe_files, write_manifest
+from exporter.pipeline.manifest_builder import Findings, build_manifest
+from exporter.reference.audio_limits import min_samples, padding_is_safe
+from exporter.tokenizers.files import write_tokenizer
 from graphs import (
     decoder_geometry,
     encoder_signature,
@@ -32,7 +32,7 @@ from graphs import (
     first_step_signature,
     with_past_signature,
 )
-from s2t_runtime.manifest import AudioInfo
+from s2t_runtime.bundles.manifest import AudioInfo
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tiny_tokenizers import LLAMA
+from support.tiny.tokenizers import LLAMA
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from s2t_runtime.manifest import Detokenizer, JoiningStep
+from s2t_runtime.bundles.manifest import Detokenizer, JoiningStep
 
 TEXT = [
     "the quick brown fox doesn't jump over the lazy dogs , it 's asleep .",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tiny_decoders import UNK
+from support.tiny.decoders import UNK
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from s2t_runtime.manifest import Detokenizer, JoiningStep
+from s2t_runtime.bundles.manifest import Detokenizer, JoiningStep
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SPECIAL = {

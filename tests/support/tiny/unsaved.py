@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.checkpoint import Checkpoint
-from exporter.hub import CheckpointFiles
-from exporter.origin import Origin
+from exporter.checkpoints.checkpoint import Checkpoint
+from exporter.checkpoints.origin import Origin
+from exporter.checkpoints.sources.files import CheckpointFiles
 
 
 def unsaved(model: Any, extractor: Any) -> Checkpoint:

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 from transformers import GenerationConfig
 
+from exporter.checkpoints.companions.generation_defaults import (
+    NEUTRAL,
+    SUPPORTED,
+    WITHOUT_EFFECT,
+    generation_defaults,
+)
 from exporter.errors import CheckpointError, UnsupportedModelError
-from exporter.generation_defaults import NEUTRAL, SUPPORTED, WITHOUT_EFFECT, generation_defaults
-from s2t_runtime.options import GenerationOptions
-from s2t_runtime.plan import SearchPlan, plan_search
-from s2t_runtime.refusals import REASONS
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
+from s2t_runtime.options.refusals import REASONS
 
 # An option's value at which it does change something, and what else it needs to be valid at all.
 UNSUPPORTED: dict[str, Any] = {

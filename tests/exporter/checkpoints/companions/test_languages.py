@@ -12,12 +12,14 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, GenerationConfig, MBart50Tokenizer, PreTrainedTokenizerFast
 
-from exporter import ExportOptions, export_checkpoint, pipeline, precision_graphs
-from exporter.checkpoint import load_checkpoint
+from exporter import ExportOptions, export_checkpoint
+from exporter.checkpoints.checkpoint import load_checkpoint
+from exporter.checkpoints.companions.languages import KNOWN, find_languages, read_languages
+from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, ExportError
-from exporter.hub import CheckpointFiles
-from exporter.languages import KNOWN, find_languages, read_languages
-from s2t_runtime.options import GenerationOptions
+from exporter.pipeline import export_checkpoint as pipeline
+from exporter.pipeline import precision_graphs
+from s2t_runtime.options.generation import GenerationOptions
 
 PLAIN = GenerationConfig()
 EN_TO_15 = {

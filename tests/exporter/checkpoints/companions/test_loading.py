@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor
 
-from exporter.companions import feature_settings, load_extractor
+from exporter.checkpoints.companions.loading import feature_settings, load_extractor
+from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import UnsupportedModelError
-from exporter.hub import CheckpointFiles
 from graphs import FeatureSettings, LogMelSettings, WaveformSettings
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tiny_halves import decoder_config, tokenizer
+from support.tiny.pairs import decoder_config, tokenizer
 from transformers import GenerationConfig
 
+from exporter.checkpoints.companions.special_tokens import with_special_tokens
 from exporter.errors import CheckpointError
-from exporter.special_tokens import with_special_tokens
 
 BERT = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "<pad>"}
 GPT2 = {"bos_token": "</s>", "eos_token": "</s>"}

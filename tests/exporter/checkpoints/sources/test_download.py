@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import Hub, HubModel, serve
 from huggingface_hub.constants import DOWNLOAD_CHUNK_SIZE
+from support.doubles.hub_server import Hub, HubModel, serve
+from support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MODEL = "owner/tiny-speech"
 FIRST, SECOND = "1" * 40, "2" * 40
 COPY = f"`hf download {MODEL} --local-dir DIRECTORY`, and give DIRECTORY in place of the id"
@@ -26,7 +26,7 @@ FETCH = """
 import json, sys, time
 time.sleep = lambda _: None  # huggingface_hub waits longer and longer between its tries
 from exporter.errors import CheckpointError
-from exporter.hub import fetch_weights, locate_checkpoint
+from exporter.checkpoints.sources.files import fetch_weights, locate_checkpoint
 stages = []
 try:
     files = locate_checkpoint(sys.argv[1], sys.argv[2] or None, on_stage=stages.append)

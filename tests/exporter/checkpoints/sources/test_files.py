@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import huggingface_hub.constants
 import pytest
 
+from exporter.checkpoints.sources.files import CheckpointFiles, fetch_weights, locate_checkpoint, read_licence
 from exporter.errors import CheckpointError
-from exporter.hub import CheckpointFiles, fetch_weights, locate_checkpoint, read_licence
 
 MODEL = "owner/tiny-speech"
 FIRST, SECOND = "1" * 40, "2" * 40

@@ -8,14 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.places import ROOT
 
+from exporter.checkpoints.origin import Origin, by_layer
+from exporter.checkpoints.sources.files import CheckpointFiles
+from exporter.checkpoints.sources.kinds import CheckpointSource, PairSource, RandomWeightsSource, Source
+from exporter.checkpoints.sources.recorded import source_of
 from exporter.errors import CheckpointError
-from exporter.hub import CheckpointFiles
-from exporter.manifest_builder import _provenance
 from exporter.options import ExportOptions
-from exporter.origin import Origin, by_layer
-from exporter.recorded_source import source_of
-from exporter.sources import CheckpointSource, PairSource, RandomWeightsSource, Source
+from exporter.pipeline.manifest_builder import _provenance
 
 COMMIT, ANOTHER = "1" * 40, "2" * 40
 
@@ -133,7 +134,7 @@ def test_layers_are_told_once() -> None:
 
 def documented(field: str) -> set[str]:
     """The fields that docs/bundle.md lists for an object of the manifest."""
-    page = (Path(__file__).resolve().parents[2] / "docs" / "bundle.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "bundle.md").read_text(encoding="utf-8")
     table = page.split(f"**`{field}`**", 1)[1].split("\n\n", 2)[1]
     return {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
 

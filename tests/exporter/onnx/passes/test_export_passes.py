@@ -11,17 +11,17 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-import tiny_models
 from onnx import TensorProto, helper, numpy_helper
-from tiny_decoders import tiny_decoder
-from tiny_models import Once
+from support.tiny import models as tiny_models
+from support.tiny.decoders import tiny_decoder
+from support.tiny.models import Once
 
-from exporter.checkpoint import load_checkpoint
+from exporter.checkpoints.checkpoint import load_checkpoint
+from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.errors import GraphError
-from exporter.hub import locate_checkpoint
-from exporter.passes.apply_signature import apply_signature
-from exporter.passes.share_weights import share_weights
-from exporter.passes.strip_metadata import strip_metadata
+from exporter.onnx.passes.apply_signature import apply_signature
+from exporter.onnx.passes.share_weights import share_weights
+from exporter.onnx.passes.strip_metadata import strip_metadata
 from graphs import GraphSignature, TensorSpec
 
 SIGNATURE = GraphSignature(

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from exporter.passes.finite_constants import finite_constants
-from exporter.passes.name_blocks import name_blocks
+from exporter.onnx.passes.finite_constants import finite_constants
+from exporter.onnx.passes.name_blocks import name_blocks
 
 INF = float("inf")
 SCOPES = "pkg.torch.onnx.name_scopes"

@@ -11,9 +11,9 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from exporter.passes import fuse_attention as module
-from exporter.passes.fuse_attention import attention, fuse_attention
-from exporter.passes.key_masks import key_mask
+from exporter.onnx.editing.key_masks import key_mask
+from exporter.onnx.passes import fuse_attention as module
+from exporter.onnx.passes.fuse_attention import attention, fuse_attention
 
 LAYERS = 4
 LENGTHS = (16_000, 5_000, 399 + 320)

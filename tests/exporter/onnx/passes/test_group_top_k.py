@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from exporter.passes.group_top_k import group_top_k
+from exporter.onnx.passes.group_top_k import group_top_k
 
 COLUMNS = 250_054  # mBART's; 2 * 7 * 53 * 337
 Float32 = NDArray[np.float32]

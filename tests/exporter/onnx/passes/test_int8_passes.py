@@ -6,23 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
-from numpy.typing import NDArray
+from support.graphs.built_models import Array, constant, kinds, run
 
-from exporter.passes.int8_weights import int8_rows
-from exporter.passes.quantise_products import quantise_products
-from exporter.passes.quantise_tables import MIN_ELEMENTS, quantise_tables
-from exporter.passes.split_gemms import split_gemms
+from exporter.onnx.editing.int8_weights import int8_rows
+from exporter.onnx.passes.quantise_products import quantise_products
+from exporter.onnx.passes.quantise_tables import MIN_ELEMENTS, quantise_tables
+from exporter.onnx.passes.split_gemms import split_gemms
 
 RNG = np.random.default_rng(7)
 ROWS, COLUMNS = 300, 96
 TABLE = (RNG.standard_normal((ROWS, COLUMNS)) * RNG.uniform(0.01, 2, (ROWS, 1))).astype(np.float32)
-Array = NDArray[np.float32]
-
-
-def constant(name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> ir.Value:
-    return ir.val(name, const_value=ir.tensor(array, name=name))
 
 
 def model_of(inputs: list[ir.Value], nodes: list[ir.Node], constants: list[ir.Value]) -> ir.Model:
@@ -41,17 +35,6 @@ def product(*, transposed: bool = False) -> ir.Model:
     right = turned[0].outputs[0] if transposed else table
     times = ir.node("MatMul", [x, right], name="decoder.head/node_matmul")
     return model_of([x], [*turned, times], [table])
-
-
-def run(model: ir.Model, directory: Path, **feeds: NDArray[np.float32] | NDArray[np.int64]) -> Array:
-    ir.save(model, directory / "g.onnx")
-    session = ort.InferenceSession(str(directory / "g.onnx"), providers=["CPUExecutionProvider"])
-    result: Array = session.run(["y"], feeds)[0]
-    return result
-
-
-def kinds(model: ir.Model) -> list[str]:
-    return sorted({node.op_type for node in model.graph})
 
 
 def test_rows_are_rounded_by_their_largest_magnitude() -> None:

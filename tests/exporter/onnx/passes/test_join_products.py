@@ -11,8 +11,8 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from exporter.passes.join_products import join_products
-from exporter.passes.quantise_products import quantise_products
+from exporter.onnx.passes.join_products import join_products
+from exporter.onnx.passes.quantise_products import quantise_products
 
 WIDTH = 32
 Array = NDArray[np.float32]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from test_int8_passes import constant, kinds, run
+from support.graphs.built_models import constant, kinds, run
 
-from exporter.passes.multiply_samples import multiply_samples
+from exporter.onnx.passes.multiply_samples import multiply_samples
 
 RNG = np.random.default_rng(5)
 OUT = 24

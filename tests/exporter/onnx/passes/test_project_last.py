@@ -11,8 +11,8 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from exporter.passes.fuse_log_softmax import fuse_log_softmax
-from exporter.passes.project_last import project_last
+from exporter.onnx.passes.fuse_log_softmax import fuse_log_softmax
+from exporter.onnx.passes.project_last import project_last
 
 WIDTH, COLUMNS = 8, 30
 RNG = np.random.default_rng(5)

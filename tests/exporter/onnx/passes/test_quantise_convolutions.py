@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from test_int8_passes import Array, constant, kinds, run
+from support.graphs.built_models import Array, constant, kinds, run
 
-from exporter.passes.quantise_convolutions import quantisable, quantise_convolutions
+from exporter.onnx.passes.quantise_convolutions import quantisable, quantise_convolutions
 
 RNG = np.random.default_rng(3)
 CHANNELS, OUT = 64, 20

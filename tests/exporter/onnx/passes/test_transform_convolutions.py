@@ -8,13 +8,13 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from test_int8_passes import Array, constant, kinds, run
+from support.graphs.built_models import Array, constant, kinds, run
 
-from exporter.onnx_session import GraphRunner
-from exporter.passes import transform_convolutions as module
-from exporter.passes.multiply_samples import multiply_samples
-from exporter.passes.share_weights import share_weights
-from exporter.passes.transform_convolutions import transform_convolutions
+from exporter.onnx.passes import transform_convolutions as module
+from exporter.onnx.passes.multiply_samples import multiply_samples
+from exporter.onnx.passes.share_weights import share_weights
+from exporter.onnx.passes.transform_convolutions import transform_convolutions
+from exporter.onnx.session import GraphRunner
 
 RNG = np.random.default_rng(3)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from engine_sets import Limits, engine_set
+from support.engines.sets import Limits, engine_set
 
 from s2t_runtime import BundleError, OptionError, SessionError
-from s2t_runtime.bundle import FAST_HASH_LIMIT, Bundle, open_bundle
-from s2t_runtime.engine_choice import EngineHost, check_plans, choose_engines, find_engines
-from s2t_runtime.engine_limits import EngineSet
+from s2t_runtime.bundles.bundle import FAST_HASH_LIMIT, Bundle, open_bundle
+from s2t_runtime.sessions.engines.choice import EngineHost, check_plans, choose_engines, find_engines
+from s2t_runtime.sessions.engines.engine_set import EngineSet
 
 PLAN = b"a plan"
 RTX = "1.7.1.116"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from digits_audio import usual_batches
-from engine_sets import graph_files
-from executor_double import ExecutorDouble
+from support.digits.audio import usual_batches
+from support.doubles.engine_executor import ExecutorDouble
+from support.engines.sets import graph_files
 
 import s2t_runtime
 from s2t_runtime import AudioError, SpeechToText
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.engine_choice import EngineHost, check_plans, choose_engines
-from s2t_runtime.engine_session import EngineSession
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.sessions.engines.choice import EngineHost, check_plans, choose_engines
+from s2t_runtime.sessions.engines.session import EngineSession
 
 RATE = 16_000
 
@@ -24,8 +24,8 @@ def compiled(digits_fp16_bundle: Path, tmp_path_factory: pytest.TempPathFactory)
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has no wheel for this platform")
     import shutil
 
-    from exporter.engine_build import compile_bundle
-    from exporter.engine_options import AudioSpan, EngineOptions
+    from exporter.engines.build import compile_bundle
+    from exporter.engines.options import AudioSpan, EngineOptions
 
     root = tmp_path_factory.mktemp("compiled") / "bundle"
     bundle = open_bundle(shutil.copytree(digits_fp16_bundle, root))

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_models import ONE, TWO, differs, through_double
-from executor_double import ExecutorDouble, RefusedError
+from support.doubles.engine_executor import ExecutorDouble, RefusedError
+from support.engines.models import ONE, TWO, differs, through_double
 
-from s2t_runtime import SpeechToText, engine_binding
-from s2t_runtime.bundle import Bundle
-from s2t_runtime.engine_decoding import EngineDecoding
-from s2t_runtime.engine_limits import ENCODER
-from s2t_runtime.engine_session import EngineSession
-from s2t_runtime.executor import Program
-from s2t_runtime.profile_limits import ProfileLimits
+from s2t_runtime import SpeechToText
+from s2t_runtime.bundles.bundle import Bundle
+from s2t_runtime.sessions.engines import binding as engine_binding
+from s2t_runtime.sessions.engines.decoding import EngineDecoding
+from s2t_runtime.sessions.engines.executor import Program
+from s2t_runtime.sessions.engines.session import EngineSession
+from s2t_runtime.sessions.profiles.limits import ENCODER, ProfileLimits
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

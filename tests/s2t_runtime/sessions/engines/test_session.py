@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
-from engine_models import ONE, RATE, SEARCHES, TWO, differs, said, through_double
-from engine_sets import Limits
-from restricted_bundles import restricted
+from support.engines.models import ONE, RATE, SEARCHES, TWO, differs, said, through_double
+from support.engines.sets import Limits
+from support.restricted.bundles import restricted
+from support.tiny import models as tiny_models
 
 import s2t_runtime
 from s2t_runtime import ClosedError, OptionError, SessionError, SpeechToText
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.engine_limits import ENCODER, FIRST_STEP, WITH_PAST
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.sessions.profiles.limits import ENCODER, FIRST_STEP, WITH_PAST
 
 
 @pytest.mark.parametrize("first_step", [False, True])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s2t_runtime.engine_targets import RTX_TARGETS, gpu_problem, rtx_supports, target_of
+from s2t_runtime.sessions.engines.targets import RTX_TARGETS, gpu_problem, rtx_supports, target_of
 
 
 def test_targets_are_compute_capabilities() -> None:

@@ -13,16 +13,16 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from support.places import ROOT
 
-from s2t_runtime import graph_loader, int8_overflow
-from s2t_runtime.bundle import open_bundle
+from s2t_runtime.bundles.bundle import open_bundle
 from s2t_runtime.errors import SessionError
-from s2t_runtime.graph_loader import GraphLoader
-from s2t_runtime.int8_overflow import EXACT_PRODUCTS, products_overflow
-from s2t_runtime.profile_limits import ENCODER
+from s2t_runtime.sessions.onnxruntime import graph_loader, int8_overflow
+from s2t_runtime.sessions.onnxruntime.graph_loader import GraphLoader
+from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
+from s2t_runtime.sessions.profiles.limits import ENCODER
 
 Product = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.int32]]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def graph() -> bytes:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import ROOT
 
 EMULATOR = shutil.which("qemu-x86_64")
-RECORDING = Path(__file__).parents[1] / "examples" / "digits" / "recordings" / "long_1952_noisy.wav"
+RECORDING = ROOT / "examples" / "digits" / "recordings" / "long_1952_noisy.wav"
 
 pytestmark = [
     pytest.mark.broad,
@@ -21,9 +22,9 @@ pytestmark = [
 
 DECODE = """
 import json, sys
-import s2t_runtime, s2t_runtime.graph_loader
+import s2t_runtime, s2t_runtime.sessions.onnxruntime.graph_loader
 if sys.argv[3] == "planted":
-    s2t_runtime.graph_loader.products_overflow = lambda ort: False
+    s2t_runtime.sessions.onnxruntime.graph_loader.products_overflow = lambda ort: False
 with s2t_runtime.load(sys.argv[1], precision="int8", threads=1) as model:
     result = model.generate(sys.argv[2], num_beams=1)
 print(json.dumps([result.tokens, result.hypotheses[0].log_probs]))

@@ -14,11 +14,11 @@ import pytest
 
 import s2t_runtime
 from s2t_runtime import AudioError, OptionError, SessionError, SpeechToText
-from s2t_runtime.bundle import open_bundle
-from s2t_runtime.execution_providers import EXECUTION_PROVIDERS, provider_options
-from s2t_runtime.graph_loader import GraphLoader
-from s2t_runtime.open_session import PROVIDERS
-from s2t_runtime.profile_limits import ENCODER, WITH_PAST
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.sessions.onnxruntime.graph_loader import GraphLoader
+from s2t_runtime.sessions.onnxruntime.providers import EXECUTION_PROVIDERS, provider_options
+from s2t_runtime.sessions.open import PROVIDERS
+from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST
 
 TENSORRT = "TensorrtExecutionProvider"
 PLUGIN = "NvTensorRTRTXExecutionProvider"
@@ -106,7 +106,7 @@ def test_caches_of_other_weights_lie_apart(digits_bundle: Path, cache: Path) -> 
     }
     other = dataclasses.replace(opened, manifest=dataclasses.replace(opened.manifest, files=files))
     provider = EXECUTION_PROVIDERS["nv-tensorrt-rtx"]
-    from s2t_runtime.engine_record import AxisRange, Profile
+    from s2t_runtime.bundles.engine_record import AxisRange, Profile
 
     one = AxisRange(1, 1, 1)
     profile = Profile("default", {"batch": one, "samples": one}, {})

@@ -14,9 +14,9 @@ import pytest
 
 import s2t_runtime
 from s2t_runtime import BundleError, OptionError, SessionError, SpeechToText
-from s2t_runtime.bundle import Bundle, open_bundle
-from s2t_runtime.session_onnxruntime import OnnxSession, larger_first, runtime_description
-from s2t_runtime.text import load_detokenizer
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.sessions.onnxruntime.session import OnnxSession, larger_first, runtime_description
+from s2t_runtime.text.loading import load_detokenizer
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from engine_sets import Limits, engine_set
+from support.engines.sets import Limits, engine_set
 
 from s2t_runtime import AudioError, OptionError
-from s2t_runtime.bundle import open_bundle
-from s2t_runtime.engine_limits import EngineSet
-from s2t_runtime.profile_limits import ENCODER, FIRST_STEP, WITH_PAST
-from s2t_runtime.session import Request
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.sessions.engines.engine_set import EngineSet
+from s2t_runtime.sessions.profiles.limits import ENCODER, FIRST_STEP, WITH_PAST
+from s2t_runtime.sessions.protocol import Request
 
 SHORT = Limits("short", (400, 80_000), (1, 249), candidates=40)
 LONG = Limits("long", (80_001, 480_000), (250, 1499), candidates=40)
@@ -133,7 +133,7 @@ def test_full_tensorrt_is_told_no_targets(digits_bundle: Path) -> None:
 def test_the_line_is_one_that_compile_s2t_takes_and_that_allows_the_request(engines: EngineSet) -> None:
     import shlex
 
-    from exporter.cli_compile import main
+    from exporter.commands.compile import main
 
     program, *arguments = shlex.split(engines.compile_line("samples", 480_001))
     assert program == "compile-s2t"

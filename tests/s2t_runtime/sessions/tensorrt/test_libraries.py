@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from digits_audio import usual_batches
-from engine_sets import Limits, engine_set
-from fake_tensorrt import REAL, FakeCuda, FakeTensorRt
+from support.digits.audio import usual_batches
+from support.doubles.tensorrt import REAL, FakeCuda, FakeTensorRt
+from support.engines.sets import Limits, engine_set
 
 import s2t_runtime
-from s2t_runtime import OptionError, SessionError, SpeechToText, cuda_calls, session_tensorrt
-from s2t_runtime.bundle import open_bundle
-from s2t_runtime.session_tensorrt import cuda_python_problem, open_engines, tensorrt_versions
+from s2t_runtime import OptionError, SessionError, SpeechToText
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.sessions.tensorrt import cuda_calls
+from s2t_runtime.sessions.tensorrt import libraries as session_tensorrt
+from s2t_runtime.sessions.tensorrt.libraries import cuda_python_problem, open_engines, tensorrt_versions
 
 RATE = 16_000
 PROFILES = (Limits("short", (400, 26_000), (1, 90)), Limits("long", (26_001, 480_000), (1, 1500)))

@@ -1,0 +1,1 @@
+"""The encoder graph: raw audio in, encoder states, mask and cross-attention keys and values out."""
