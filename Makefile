@@ -112,7 +112,7 @@ gpu: gpu-venv  ## all of it on a fresh machine with an NVIDIA GPU: packages, tes
 	-$(BIN)/pytest -m "gpu and full_size"
 
 matrix: $(STAMP)  ## every encoder with every decoder against eager -> docs/support.md (hours; goes on where it stopped)
-	PYTHONPATH=.:tests $(BIN)/python tests/support/matrix/support_matrix.py --shard $(SHARD)
+	PYTHONPATH=.:tests $(BIN)/python -m support.matrix.support_matrix --shard $(SHARD)
 
 cpp: $(DEPENDENCIES)/.fetched  ## build the C++ library, s2t-cli and the example -> build/cpp (Debian; needs cmake and g++)
 	$(CMAKE) -B $(CPP) -DCMAKE_BUILD_TYPE=Release
@@ -146,7 +146,7 @@ $(CPP_BUNDLE)/manifest.json: $(STAMP) $(shell find graphs exporter examples/digi
 
 $(CPP_VECTORS)/.written: $(CPP_BUNDLE)/manifest.json $(shell find tests/support s2t_runtime -name "*.py")
 	rm -rf $(CPP_VECTORS)
-	PYTHONPATH=.:tests:examples/digits $(BIN)/python tests/support/cpp/golden_vectors.py $(CPP_BUNDLE) $(CPP_VECTORS)
+	PYTHONPATH=.:tests:examples/digits $(BIN)/python -m support.cpp.golden_vectors $(CPP_BUNDLE) $(CPP_VECTORS)
 	touch $@
 
 check: lint types test  ## everything that a change must pass: format, lint, types, import contracts, tests

@@ -283,6 +283,6 @@ def _request(runs: Sequence[tuple[Float32, Int64]], plan: SearchPlan) -> Request
     return Request(
         encoder_batches=tuple((len(audio), audio.shape[1]) for audio, _ in runs),
         beams=max(plan.num_beams, plan.num_return_sequences),  # sampling draws sequences without beams
-        prompt=fed,
+        prompt_length=fed,
         max_length=plan.max_length,
     )

@@ -1,1 +1,11 @@
-"""Room."""
+"""What bench-s2t does with a bundle: cases, measurement, record, reports.
+
+Comes in: a request.
+
+Goes out:
+    bench: measure_bundle
+    cases: answering_case, offered_peers
+    recorded_run: make_directory, recorded, refuse_unmeasured, with_device_memory, with_measured_floor,
+        write_reports, written_files
+    request: BenchRequest, CompareRequest, DURATIONS_S, Request
+"""

@@ -1,1 +1,8 @@
-"""Room."""
+"""Two records of the same cases: what changed, and whether it is more than noise.
+
+Comes in: records.
+
+Goes out:
+    compare: LEAST_REPETITIONS, compare, ratio_interval, repetition_values
+    report: comparison_text, passes
+"""

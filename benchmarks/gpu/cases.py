@@ -9,6 +9,7 @@ from typing import Any, Final
 from benchmarks.bench.cases import answering_case
 from benchmarks.measuring.choice import Choice
 from benchmarks.peers.protocol import Case
+from s2t_runtime.sessions.engines.choice import engine_precision
 
 EAGER: Final = {"fp32": "eager fp32", "fp16": "eager fp16"}
 COMPILED: Final = "torch.compile fp16"
@@ -30,11 +31,6 @@ class Problems:
     torch: str | None
     checkpoint: str | None
     engines: Mapping[str, str | None]
-
-
-def engine_precision(precisions: Sequence[str]) -> str:
-    """The precision that engines are measured in: fp16 where the bundle has it."""
-    return "fp16" if "fp16" in precisions else precisions[0]
 
 
 def choose_cases(

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.gpu.cases import engine_precision
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.errors import AudioError, OptionError, S2TError
-from s2t_runtime.sessions.engines.choice import find_engines
+from s2t_runtime.sessions.engines.choice import engine_precision, find_engines
 from s2t_runtime.sessions.protocol import Request
 from s2t_runtime.sessions.tensorrt.libraries import cuda_python_problem, tensorrt_versions
 

@@ -1,1 +1,8 @@
-"""Room."""
+"""What is measured: one folder a peer, each with a ``peer.py``; protocol and tasks are what all of them share.
+
+Comes in: tasks.
+
+Goes out:
+    protocol: Answer, Case, OWN, Offer, Peer, Run, STAGES, StageTimes, Task, open_peer, peer_module
+    tasks: make_tasks, recording_tasks, request_of
+"""

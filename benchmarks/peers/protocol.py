@@ -44,7 +44,7 @@ class Task:
     """Of the row that it counts in, together with others; empty: a row of its own, under its name."""
     exact: bool = True
     """False: decoded until the end token comes, and ``tokens`` are the most."""
-    prompt: int = 1
+    prompt_length: int = 1
     """Tokens that the prompt has."""
 
     @property
@@ -57,7 +57,7 @@ class Task:
 
     def generated(self, tokens: Sequence[int]) -> int:
         """How many tokens of a hypothesis were generated."""
-        return self.tokens if self.exact else len(tokens) - self.prompt
+        return self.tokens if self.exact else len(tokens) - self.prompt_length
 
 
 @dataclass(frozen=True)

@@ -152,13 +152,15 @@ def _first_options(bundle: Bundle, first: FirstToken | None) -> Mapping[str, int
 def _checked(bundle: Bundle, task: Task) -> Task:
     """The task, with the length of its prompt."""
     positions = bundle.manifest.decoder.max_positions
-    prompt = len(search_plan(bundle, task).prompt) if positions is None or task.tokens < positions else 1
-    if positions is not None and task.tokens + prompt > positions:
+    prompt_length = (
+        len(search_plan(bundle, task).prompt) if positions is None or task.tokens < positions else 1
+    )
+    if positions is not None and task.tokens + prompt_length > positions:
         raise BenchmarkError(
-            f"--tokens {task.tokens}: the decoder has {positions} positions, the prompt's {prompt} among them: at "
-            f"most {positions - prompt}"
+            f"--tokens {task.tokens}: the decoder has {positions} positions, the prompt's {prompt_length} among "
+            f"them: at most {positions - prompt_length}"
         )
-    return replace(task, prompt=prompt)
+    return replace(task, prompt_length=prompt_length)
 
 
 def search_plan(bundle: Bundle, task: Task) -> SearchPlan:

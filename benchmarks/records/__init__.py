@@ -1,1 +1,10 @@
-"""Room."""
+"""The record of a measurement, as JSON: raw samples, environment, and what follows from them.
+
+Comes in: what was measured.
+
+Goes out:
+    environment: describe_environment
+    ratios: with_ratios
+    read: read_record
+    record: record_of, with_floor, write_record
+"""

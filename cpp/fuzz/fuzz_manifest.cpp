@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <string_view>
 
-#include "detokenizer.h"
-#include "manifest.h"
-#include "option_values.h"
-#include "plan.h"
+#include "bundles/manifest.h"
+#include "options/plan.h"
+#include "options/values.h"
 #include "s2t/errors.h"
+#include "text/detokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     try {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "output_vocabulary.h"
+#include "bundles/output_vocabulary.h"
 #include "s2t/errors.h"
-#include "vocabulary.h"
+#include "text/vocabulary.h"
 
 namespace {
 

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "decoding_flags.h"
+#include "messages/sentences.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t::cli {
 

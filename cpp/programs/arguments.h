@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "decoding_flags.h"
-#include "python_text.h"
+#include "messages/python_text.h"
 #include "s2t/options.h"
 
 namespace s2t::cli {

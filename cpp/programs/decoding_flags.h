@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "python_text.h"
+#include "messages/python_text.h"
 
 namespace s2t::cli {
 

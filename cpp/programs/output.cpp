@@ -3,8 +3,8 @@
 #include <cmath>
 #include <vector>
 
-#include "python_text.h"
-#include "utf8.h"
+#include "messages/python_text.h"
+#include "messages/utf8.h"
 
 namespace s2t::cli {
 

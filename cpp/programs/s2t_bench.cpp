@@ -10,15 +10,15 @@
 
 #include <nlohmann/json.hpp>
 
-#include "bundle.h"
-#include "detokenizer.h"
-#include "option_values.h"
-#include "plan.h"
-#include "python_text.h"
+#include "bundles/bundle.h"
+#include "messages/python_text.h"
+#include "options/plan.h"
+#include "options/values.h"
 #include "s2t/s2t.h"
-#include "search.h"
-#include "session.h"
-#include "vocabulary.h"
+#include "search/search.h"
+#include "sessions/session.h"
+#include "text/detokenizer.h"
+#include "text/vocabulary.h"
 
 namespace {
 

@@ -9,10 +9,10 @@
 #include <optional>
 
 #include "arguments.h"
-#include "option_values.h"
+#include "messages/sentences.h"
+#include "options/values.h"
 #include "output.h"
 #include "s2t/s2t.h"
-#include "sentences.h"
 
 namespace {
 

@@ -3,15 +3,15 @@
 #include <chrono>
 #include <utility>
 
-#include "audio_check.h"
-#include "bundle.h"
-#include "detokenizer.h"
-#include "option_values.h"
-#include "plan.h"
-#include "search.h"
-#include "sentences.h"
-#include "session.h"
-#include "vocabulary.h"
+#include "audio/audio_check.h"
+#include "bundles/bundle.h"
+#include "messages/sentences.h"
+#include "options/plan.h"
+#include "options/values.h"
+#include "search/search.h"
+#include "sessions/session.h"
+#include "text/detokenizer.h"
+#include "text/vocabulary.h"
 
 namespace s2t {
 

@@ -3,8 +3,8 @@
 #include <array>
 #include <utility>
 
-#include "option_values.h"
-#include "sentences.h"
+#include "messages/sentences.h"
+#include "options/values.h"
 
 namespace s2t::tests {
 

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "probabilities.h"
-#include "step.h"
+#include "search/probabilities.h"
+#include "sessions/step.h"
 #include "vectors.h"
 
 namespace s2t::tests {

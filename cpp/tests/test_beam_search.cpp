@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "probabilities.h"
 #include "scripted_step.h"
-#include "search.h"
+#include "search/probabilities.h"
+#include "search/search.h"
 #include "vectors.h"
 
 using namespace s2t;

@@ -1,8 +1,8 @@
 // Tokens that are forced: fed with what comes behind them, or never.
 
-#include "deferred_step.h"
 #include "scripted_step.h"
-#include "search.h"
+#include "search/deferred_step.h"
+#include "search/search.h"
 #include "vectors.h"
 
 using namespace s2t;

@@ -3,10 +3,10 @@
 
 #include <map>
 
-#include "detokenizer.h"
-#include "manifest.h"
+#include "bundles/manifest.h"
+#include "text/detokenizer.h"
+#include "text/vocabulary.h"
 #include "vectors.h"
-#include "vocabulary.h"
 
 using namespace s2t;
 using namespace s2t::tests;

@@ -1,8 +1,9 @@
 // SHA-256, UTF-8, and values as Python writes them.
 
-#include "probabilities.h"
-#include "sha256.h"
-#include "utf8.h"
+#include "bundles/sha256.h"
+#include "messages/utf8.h"
+#include "numbers.h"
+#include "search/probabilities.h"
 #include "vectors.h"
 
 using namespace s2t;

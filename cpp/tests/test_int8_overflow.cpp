@@ -4,7 +4,7 @@
 #include <iterator>
 #include <string>
 
-#include "int8_overflow.h"
+#include "sessions/int8_overflow.h"
 #include "vectors.h"
 
 using namespace s2t;

@@ -1,6 +1,6 @@
 // Values of ONNX Runtime of the types that graphs of each precision have.
 
-#include "onnx_values.h"
+#include "sessions/onnx_values.h"
 #include "vectors.h"
 
 using namespace s2t;

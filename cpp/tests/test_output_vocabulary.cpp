@@ -1,10 +1,10 @@
 // The file of a restricted vocabulary, ids and columns, and searches that see some columns only.
 
-#include "output_vocabulary.h"
+#include "bundles/output_vocabulary.h"
 
-#include "plan.h"
+#include "options/plan.h"
+#include "search/whole_row_rules.h"
 #include "vectors.h"
-#include "whole_row_rules.h"
 
 using namespace s2t;
 using namespace s2t::tests;

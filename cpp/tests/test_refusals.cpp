@@ -1,9 +1,9 @@
 // Bundles that are missing or altered, options and audio that cannot be: the sentences are those of s2t_runtime.
 
 #include "comparison.h"
-#include "option_values.h"
-#include "sentences.h"
-#include "session.h"
+#include "messages/sentences.h"
+#include "options/values.h"
+#include "sessions/session.h"
 #include "vectors.h"
 
 using namespace s2t;

@@ -9,9 +9,9 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "bundle.h"
-#include "python_text.h"
-#include "read_file.h"
+#include "bundles/bundle.h"
+#include "bundles/read_file.h"
+#include "messages/python_text.h"
 #include "s2t/s2t.h"
 
 namespace s2t::tests {

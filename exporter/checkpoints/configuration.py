@@ -22,7 +22,7 @@ from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
 from graphs.support import reasons_against
 
 _MODEL_TYPE = "speech-encoder-decoder"
-_HALVES = ("encoder", "decoder")
+_PARTS = ("encoder", "decoder")
 _MAY_NAME_CODE = (
     "config.json",
     "generation_config.json",
@@ -44,14 +44,14 @@ def read_config(
 
     Raises:
         CheckpointError: a file is missing or unreadable.
-        UnsupportedModelError: another model class, an unknown or unsupported half, code in the checkpoint,
+        UnsupportedModelError: another model class, an unknown or unsupported part, code in the checkpoint,
             or generation options that cannot be obeyed.
     """
     raw = _speech_encoder_decoder(files)
     reasons = code_reasons(files.directory)
-    unknown = {half: raw[half].get("model_type") for half in _HALVES}
-    unknown = {half: kind for half, kind in unknown.items() if kind not in CONFIG_MAPPING}
-    reasons += [_unknown_type(half, kind) for half, kind in unknown.items()]
+    unknown = {part: raw[part].get("model_type") for part in _PARTS}
+    unknown = {part: kind for part, kind in unknown.items() if kind not in CONFIG_MAPPING}
+    reasons += [_unknown_type(part, kind) for part, kind in unknown.items()]
     config = _parse(files, _with_stand_ins(raw, unknown))
     reasons += reasons_against(config)
     if ignored_generation_options is not None:
@@ -63,8 +63,8 @@ def read_config(
     return config
 
 
-def read_half(files: CheckpointFiles, role: str) -> Any:
-    """The configuration of a pretrained model that is to become one half of a pair.
+def read_part(files: CheckpointFiles, role: str) -> Any:
+    """The configuration of a pretrained model that is to become one part of a pair.
 
     Raises:
         CheckpointError: config.json is missing or unreadable.
@@ -161,7 +161,7 @@ def _speech_encoder_decoder(files: CheckpointFiles) -> dict[str, Any]:
                 *code_reasons(files.directory),
             ],
         )
-    absent = [half for half in _HALVES if not isinstance(raw.get(half), dict)]
+    absent = [part for part in _PARTS if not isinstance(raw.get(part), dict)]
     if absent:
         # transformers would put default configurations in their place.
         raise CheckpointError(
@@ -170,15 +170,15 @@ def _speech_encoder_decoder(files: CheckpointFiles) -> dict[str, Any]:
     return raw
 
 
-def _unknown_type(half: str, kind: object) -> str:
+def _unknown_type(part: str, kind: object) -> str:
     return (
-        f"{half} has model_type {kind!r}, which this transformers does not know: name one that it knows, or "
+        f"{part} has model_type {kind!r}, which this transformers does not know: name one that it knows, or "
         "install the transformers version that brings it"
     )
 
 
 def _with_stand_ins(raw: dict[str, Any], unknown: Collection[str]) -> dict[str, Any]:
-    """In place of an unknown half one against which nothing can be said: the other half's reasons still show."""
+    """In place of an unknown part one against which nothing can be said: the other part's reasons still show."""
     filled = dict(raw)
     if "encoder" in unknown:
         width = next(

@@ -41,7 +41,7 @@ class Origin:
 
     @property
     def model_id(self) -> str:
-        """Hub id or directory's name; of both halves of a pair, and never that of a model with trained weights."""
+        """Hub id or directory's name; of both parts of a pair, and never that of a model with trained weights."""
         names = " + ".join(files.model_id for files in self.parts.values())
         return f"{names} (random weights)" if self.kind == "random_weights" else names
 

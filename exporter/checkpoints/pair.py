@@ -18,14 +18,14 @@ from exporter.checkpoints.checkpoint import LOADING, READING, Checkpoint, requir
 from exporter.checkpoints.companions.generation_defaults import unsupported_options
 from exporter.checkpoints.companions.loading import load_extractor, load_tokenizer
 from exporter.checkpoints.companions.special_tokens import with_special_tokens
-from exporter.checkpoints.configuration import read_generation_config, read_half
+from exporter.checkpoints.configuration import read_generation_config, read_part
 from exporter.checkpoints.origin import Origin, by_layer
 from exporter.checkpoints.sources.files import CheckpointFiles, OnStage, fetch_weights
 from exporter.checkpoints.weights import load_weights
 from exporter.errors import UnsupportedModelError
 from graphs.support import reasons_against
 
-# A sequence-to-sequence model saves the embedding that its halves share under this name alone, and a decoder
+# A sequence-to-sequence model saves the embedding that its parts share under this name alone, and a decoder
 # loaded from it would begin with random words. The decoders of all families that do so have one layout.
 _SHARED_EMBEDDING = {r"^model\.shared\.weight$": "model.decoder.embed_tokens.weight"}
 
@@ -38,7 +38,7 @@ def load_pair(
     ignored_generation_options: Collection[str] | None = None,
     on_stage: OnStage = lambda _: None,
 ) -> Checkpoint:
-    """Load both halves, and draw what neither has (cross-attention, enc_to_dec_proj) from ``seed``.
+    """Load both parts, and draw what neither has (cross-attention, enc_to_dec_proj) from ``seed``.
 
     The weights are those of ``SpeechEncoderDecoderModel.from_encoder_decoder_pretrained`` behind
     ``torch.manual_seed(seed)``, but that an embedding shared with a text encoder is found as well.
@@ -72,10 +72,10 @@ def load_pair(
 
 
 def _joined_config(encoder: CheckpointFiles, decoder: CheckpointFiles) -> Any:
-    halves = {"encoder": read_half(encoder, "encoder"), "decoder": read_half(decoder, "decoder")}
-    halves["decoder"].is_decoder = True
-    halves["decoder"].add_cross_attention = True
-    return SpeechEncoderDecoderConfig.from_encoder_decoder_configs(halves["encoder"], halves["decoder"])
+    parts = {"encoder": read_part(encoder, "encoder"), "decoder": read_part(decoder, "decoder")}
+    parts["decoder"].is_decoder = True
+    parts["decoder"].add_cross_attention = True
+    return SpeechEncoderDecoderConfig.from_encoder_decoder_configs(parts["encoder"], parts["decoder"])
 
 
 def _join(

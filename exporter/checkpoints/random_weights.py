@@ -92,8 +92,8 @@ def random_model(config: Any, seed: int) -> Any:
     No initialiser runs, so that each parameter is written once. Each tensor has a generator of its own,
     seeded by its name: a tensor does not depend on the order of the others.
     """
-    for half in (config, config.encoder, config.decoder):
-        half.dtype = torch.float32  # whatever the weights would be saved in
+    for part in (config, config.encoder, config.decoder):
+        part.dtype = torch.float32  # whatever the weights would be saved in
     # Not on the meta device: buffers (sinusoidal tables, relative positions) are computed as the model is built.
     with no_init_weights(), torch.random.fork_rng(devices=[]):
         model = SpeechEncoderDecoderModel(config=config)

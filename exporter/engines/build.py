@@ -41,7 +41,7 @@ class CompileResult:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Job:
     """What is to be built, decided before TensorRT is asked to build."""
 
     bundle: Bundle
@@ -110,23 +110,23 @@ def compile_bundle(
         OptionError: the bundle lacks the precision.
         OutputError: the bundle cannot be written.
     """
-    plan = _plan(bundle, options, on_stage)
+    job = _job(bundle, options, on_stage)
     with locked_engines(bundle.root, lambda: on_stage("wait for another compile-s2t")) as engines:
-        folder = engines / plan.folder_name
+        folder = engines / job.folder_name
         on_stage("look for engines that match")
-        found = {graph: usable_record(folder, plan.record(graph)) for graph in plan.graphs}
+        found = {graph: usable_record(folder, job.record(graph)) for graph in job.graphs}
         there = {graph: record for graph, record in found.items() if record is not None}
-        missing = [graph for graph in plan.wanted if options.force or graph not in there]
+        missing = [graph for graph in job.wanted if options.force or graph not in there]
         kept = {graph: record for graph, record in there.items() if graph not in missing}
         reused = tuple(
-            CompiledEngine(kept[graph], reused=True, seconds=0.0) for graph in plan.wanted if graph in kept
+            CompiledEngine(kept[graph], reused=True, seconds=0.0) for graph in job.wanted if graph in kept
         )
         if not missing:
             return CompileResult(folder, reused)
-        with engine_folder(engines, plan.folder_name) as working:
+        with engine_folder(engines, job.folder_name) as working:
             for graph in kept:
                 keep_engine(folder, working, graph)
-            built = tuple(_build(plan, graph, working, on_stage) for graph in missing)
+            built = tuple(_build(job, graph, working, on_stage) for graph in missing)
     return CompileResult(folder, (*reused, *built))
 
 
@@ -138,15 +138,15 @@ def census_of_bundle(
     Raises:
         EngineError, OptionError: as ``compile_bundle``.
     """
-    plan = _plan(bundle, options, on_stage)
+    job = _job(bundle, options, on_stage)
     found: dict[str, Census] = {}
-    for graph in plan.wanted:
+    for graph in job.wanted:
         on_stage(f"parse {graph}")
-        found[graph] = ask(plan.flavour, "parse", plan.request(graph), what=f"parse {graph}")["census"]
+        found[graph] = ask(job.flavour, "parse", job.request(graph), what=f"parse {graph}")["census"]
     return found
 
 
-def _plan(bundle: Bundle, options: EngineOptions, on_stage: OnStage) -> _Plan:
+def _job(bundle: Bundle, options: EngineOptions, on_stage: OnStage) -> _Job:
     info = bundle.precision(options.precision)
     if info.policy is not None and info.policy.base == "int8":
         raise EngineError(
@@ -161,7 +161,7 @@ def _plan(bundle: Bundle, options: EngineOptions, on_stage: OnStage) -> _Plan:
     table = profile_table(bundle.manifest, options, lambda samples: frames_of(bundle, info.encoder, samples))
     known = ask(flavour, "describe", {}, what=f"load {flavour}")
     targets = _targets(flavour, known["version"], known["targets"], options.targets)
-    return _Plan(bundle, flavour, known["version"], targets, options.precision, table, graphs, wanted)
+    return _Job(bundle, flavour, known["version"], targets, options.precision, table, graphs, wanted)
 
 
 def _targets(flavour: str, version: str, known: list[str], asked: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -212,21 +212,21 @@ def _weights(bundle: Bundle, source: str) -> dict[str, str]:
     }
 
 
-def _build(plan: _Plan, graph: str, working: Path, on_stage: OnStage) -> CompiledEngine:
+def _build(job: _Job, graph: str, working: Path, on_stage: OnStage) -> CompiledEngine:
     on_stage(f"build {graph}")
     started_s = time.perf_counter()
-    info, wanted = plan.graphs[graph], plan.record(graph)
+    info, wanted = job.graphs[graph], job.record(graph)
     profiles = [
         {tensor.name: bounds_of(tensor.name, tensor.shape, profile) for tensor in info.inputs}
         for profile in wanted.profiles
     ]
     request = {
-        **plan.request(graph),
+        **job.request(graph),
         "plan_path": str((working / f"{graph}.plan").resolve()),
-        "targets": plan.targets,
+        "targets": job.targets,
         "profiles": profiles,
     }
-    told = ask(plan.flavour, "build", request, what=f"build {graph}")
+    told = ask(job.flavour, "build", request, what=f"build {graph}")
     record = replace(
         wanted,
         plan_size=told["plan_size"],

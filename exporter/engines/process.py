@@ -1,4 +1,4 @@
-"""Runs ``engine_tensorrt`` in a child process, and turns every way in which that can end into an error."""
+"""Runs ``tensorrt_builder`` in a child process, and turns every way in which that can end into an error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def choose_flavour(asked: str | None) -> str:
 
 
 def ask(flavour: str, task: str, request: Mapping[str, Any], *, what: str) -> dict[str, Any]:
-    """Have a child do a task of ``engine_tensorrt``.
+    """Have a child do a task of ``tensorrt_builder``.
 
     Args:
         flavour: "tensorrt" or "tensorrt-rtx".

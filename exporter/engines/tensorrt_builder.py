@@ -3,7 +3,7 @@
 One flavour per process, because Polygraphy picks it from an environment variable as it is imported, and
 one build per process, so that its gigabytes are given back and a crash in the library is an error message.
 A request comes as JSON on standard input, the answer leaves as JSON on standard output
-(``engine_process`` is the other end).
+(``process`` is the other end).
 
 Polygraphy makes profiles, the builder's configuration and the plan. Parsing uses TensorRT's own bindings:
 Polygraphy's loader writes parser errors to its own log and raises one sentence without node or operator,

@@ -43,7 +43,7 @@ def _load(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
 def _options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    # As the runtime does: what is measured here must be what a bundle computes (s2t_runtime/sessions/onnxruntime/graph_loader.py).
+    # As the runtime's graph_loader does: what is measured here must be what a bundle computes.
     if products_overflow(ort):
         options.add_session_config_entry(*EXACT_PRODUCTS)
     return options

@@ -29,7 +29,7 @@ from graphs import (
     restricted_output,
     traceable,
 )
-from graphs.precision.blocks import BlockPlan, in_precisions, model_roots
+from graphs.precision.blocks import PrecisionAssignment, in_precisions, model_roots
 from graphs.signature import DType
 
 DECODER_WEIGHTS = "decoder.onnx.data"
@@ -75,7 +75,7 @@ def write_graphs(
     max_samples: int,
     directory: Path,
     on_stage: OnStage,
-    plan: BlockPlan | None = None,
+    assignment: PrecisionAssignment | None = None,
     output_ids: Tensor | None = None,
 ) -> WrittenGraphs:
     """Export the three graphs to ``directory``.
@@ -88,7 +88,7 @@ def write_graphs(
         directory: exists; receives encoder.onnx, decoder_first_step.onnx, decoder_with_past.onnx and
             their weight files.
         on_stage: told the name of each graph as its export starts.
-        plan: float16 graphs, with these blocks in float32; None writes float32 ones.
+        assignment: float16 graphs, with these blocks in float32; None writes float32 ones.
         output_ids: int64, ascending: tokens that the output projection is restricted to; None: all.
 
     Raises:
@@ -101,9 +101,9 @@ def write_graphs(
         min_samples=min_samples,
         max_samples=max_samples,
         directory=directory,
-        plan=plan,
+        assignment=assignment,
     )
-    decoders = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage, plan, output_ids)
+    decoders = write_decoders(checkpoint.model.decoder, geometry, directory, on_stage, assignment, output_ids)
     return WrittenGraphs(encoder, decoders.first_step, decoders.with_past, decoders.cross_attention)
 
 
@@ -114,7 +114,7 @@ def write_encoder(
     min_samples: int,
     directory: Path,
     max_samples: int = 0,
-    plan: BlockPlan | None = None,
+    assignment: PrecisionAssignment | None = None,
 ) -> GraphSignature:
     """Export the encoder graph, which holds the decoder's cross projections."""
     model = checkpoint.model
@@ -124,7 +124,7 @@ def write_encoder(
         attention_implementation(model.encoder, "eager"),
         attention_implementation(model.decoder, "eager"),
         traceable(model.decoder),
-        _planned(model_roots(model), plan) as states,
+        _assigned(model_roots(model), assignment) as states,
     ):
         export = encoder_export(
             encoder_module(model, checkpoint.features, max_samples=max_samples, states=states),
@@ -144,7 +144,7 @@ def write_decoders(
     geometry: DecoderGeometry,
     directory: Path,
     on_stage: OnStage,
-    plan: BlockPlan | None = None,
+    assignment: PrecisionAssignment | None = None,
     output_ids: Tensor | None = None,
 ) -> WrittenDecoders:
     """Export both decoder graphs onto one weight file; arguments as for ``write_graphs``."""
@@ -153,7 +153,7 @@ def write_decoders(
         attention_implementation(decoder, cross_attention.implementation),
         traceable(decoder),
         restricted_output(decoder, output_ids),
-        _planned({"decoder": decoder}, plan) as states,
+        _assigned({"decoder": decoder}, assignment) as states,
     ):
         exports = decoder_exports(decoder, cross_attention, geometry, states, output_ids)
         models: list[ir.Model] = []
@@ -169,12 +169,12 @@ def write_decoders(
 
 
 @contextmanager
-def _planned(roots: Mapping[str, nn.Module], plan: BlockPlan | None) -> Iterator[DType]:
-    """Let modules run as the plan says, and tell the type of states and caches."""
-    if plan is None:
+def _assigned(roots: Mapping[str, nn.Module], assignment: PrecisionAssignment | None) -> Iterator[DType]:
+    """Let modules run as the assignment says, and tell the type of states and caches."""
+    if assignment is None:
         yield "float32"
         return
-    with in_precisions(roots, plan):
+    with in_precisions(roots, assignment):
         yield "float16"
 
 

@@ -1,1 +1,9 @@
-"""Room."""
+"""Proves a bundle equal to eager PyTorch: graph by graph, step by step, decoding by decoding.
+
+Comes in: a checkpoint and its bundle.
+
+Goes out:
+    check: check_parity, check_same_model
+    decodings: eager_options
+    report: ParityReport, records_json, render_markdown
+"""

@@ -8,7 +8,7 @@ from pathlib import Path
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.prompt import usual_prompt
 from exporter.errors import CheckpointError
-from exporter.parity.coverage import plan_for
+from exporter.parity.coverage import coverage_for
 from exporter.parity.decodings import EXACT, LOG_MEL_SCORE_TOLERANCE, Allowance, compare_decodings
 from exporter.parity.graphs import compare_graphs
 from exporter.parity.report import ParityReport
@@ -59,16 +59,16 @@ def check_parity(
         min_samples=manifest.audio.min_samples,
         precision=precision,
     )
-    plan = plan_for(manifest.model.parameters)
+    coverage = coverage_for(manifest.model.parameters)
     policy = opened.precision(precision).policy
     budget = None if policy is None else policy.budget
     session = OnnxSession(opened, precision, provider=provider, threads=None)
     with SpeechToText(opened, session) as model:
         prefers_recordings = policy is not None and MEASURES[policy.base].recordings_alone
-        probes = () if prefers_recordings and utterances else plan.probes(model)
+        probes = () if prefers_recordings and utterances else coverage.probes(model)
         spoken = [*probes, *utterances]
         decodings = compare_decodings(
-            reference, model, spoken, plan.option_sets(model), allowance_for(checkpoint, policy)
+            reference, model, spoken, coverage.option_sets(model), allowance_for(checkpoint, policy)
         )
         steps = None if policy is None else _steps(reference, session, manifest, spoken, policy)
     versions = {name: installed_version(name) for name in _VERSIONS}

@@ -14,7 +14,7 @@ _LARGE_MODEL_PARAMETERS = 150_000_000
 
 
 @dataclass(frozen=True)
-class ParityPlan:
+class Coverage:
     """What is decoded by the bundle and by eager."""
 
     durations_s: tuple[float, ...]
@@ -55,7 +55,7 @@ _FIVE_BEAMS: dict[str, Any] = {
     "early_stopping": False,
     "length_penalty": 0.7,
 }
-_WHOLE = ParityPlan(
+_WHOLE = Coverage(
     durations_s=(1.4, 0.45, 2.7),
     max_new_tokens=40,
     searches=(
@@ -65,9 +65,9 @@ _WHOLE = ParityPlan(
         {"num_beams": 3, "num_return_sequences": 2, "early_stopping": "never"},
     ),
 )
-_LARGE = ParityPlan(durations_s=(1.4, 2.7), max_new_tokens=20, searches=(_GREEDY, _FIVE_BEAMS))
+_LARGE = Coverage(durations_s=(1.4, 2.7), max_new_tokens=20, searches=(_GREEDY, _FIVE_BEAMS))
 
 
-def plan_for(parameters: int) -> ParityPlan:
-    """The plan for a model of this many parameters: greedy and five beams always, more where it is quick."""
+def coverage_for(parameters: int) -> Coverage:
+    """The coverage for a model of this many parameters: greedy and five beams always, more where it is quick."""
     return _LARGE if parameters > _LARGE_MODEL_PARAMETERS else _WHOLE

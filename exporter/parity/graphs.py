@@ -24,17 +24,17 @@ from graphs.cache_layout import tensors_from_cache
 class _Case:
     durations_s: tuple[float, ...]
     """Of each utterance in the padded batch."""
-    prompt: int
+    prompt_length: int
     beams: int
     steps: int
 
 
 # Batch sizes, lengths, paddings, beams and past lengths other than those that were traced.
 _CASES = (
-    _Case((0.7,), prompt=1, beams=5, steps=4),
-    _Case((1.9, 0.6, 1.3), prompt=1, beams=1, steps=3),
-    _Case((2.6, 1.1), prompt=3, beams=4, steps=2),
-    _Case((0.31, 0.31), prompt=2, beams=2, steps=9),
+    _Case((0.7,), prompt_length=1, beams=5, steps=4),
+    _Case((1.9, 0.6, 1.3), prompt_length=1, beams=1, steps=3),
+    _Case((2.6, 1.1), prompt_length=3, beams=4, steps=2),
+    _Case((0.31, 0.31), prompt_length=2, beams=2, steps=9),
 )
 
 
@@ -122,7 +122,7 @@ class _Comparison:
         # The decoder graphs get eager's own states, so that differences do not add up.
         exact = {name: tensor.numpy() for name, tensor in zip(cross, wanted, strict=True)}
         generator, vocab = torch.Generator().manual_seed(seed), self.geometry.vocab_size
-        prompt = torch.randint(vocab, (len(waveforms), 1, case.prompt), generator=generator)
+        prompt = torch.randint(vocab, (len(waveforms), 1, case.prompt_length), generator=generator)
         cache = self.reference.new_cache()
         logits = self.reference.decode(prompt[:, 0], encoding, cache)[:, None]
         count = np.asarray(min(logits.shape[-1], 7), dtype=np.int64)

@@ -17,7 +17,7 @@ from exporter.onnx.write_graphs import OnStage, WrittenGraphs, write_graphs
 from exporter.options import DEFAULT_BUDGET
 from exporter.precisions.int8_check import Int8Check
 from exporter.precisions.int8_graphs import write_int8_graphs
-from exporter.precisions.policy import Base, FoundPolicy, allowed, half_policy, search_policy
+from exporter.precisions.policy import Base, FoundPolicy, allowed, fp16_policy, search_policy
 from exporter.reference.hard_audio import AudioCase, hard_audio, recorded
 from exporter.reference.step_errors import MEASURES
 from exporter.reference.utterance import Utterance
@@ -29,7 +29,7 @@ from graphs import (
     first_step_signature,
     with_past_signature,
 )
-from graphs.precision.blocks import BlockPlan
+from graphs.precision.blocks import PrecisionAssignment
 
 _FLOAT32: Final = "fp32"
 _FLOAT16: Final = "fp16"
@@ -90,10 +90,10 @@ class PrecisionGraphs:
             if precision == _INT8:
                 self._round_to_int8()
                 continue
-            plan = None
+            assignment = None
             if precision == _FLOAT16:
                 self.on_stage("find what fp16 cannot hold")
-                self.policies[precision] = half_policy(
+                self.policies[precision] = fp16_policy(
                     self.checkpoint,
                     self._cases("float16"),
                     prompt=self.prompt,
@@ -101,9 +101,9 @@ class PrecisionGraphs:
                     output_ids=self.output_ids,
                     budget=allowed(self.budget),
                 )
-                plan = self.policies[precision].plan
+                assignment = self.policies[precision].assignment
             several = f" in {precision}" if len(precisions) > 1 else ""
-            self.written[precision] = self._trace(self.directory / precision, several, plan)
+            self.written[precision] = self._trace(self.directory / precision, several, assignment)
 
     def _cases(self, base: Base) -> tuple[AudioCase, ...]:
         recordings = recorded(self.audio.recordings)
@@ -117,7 +117,9 @@ class PrecisionGraphs:
         )
         return (*cases, *recordings)
 
-    def _trace(self, directory: Path, suffix: str, plan: BlockPlan | None = None) -> WrittenGraphs:
+    def _trace(
+        self, directory: Path, suffix: str, assignment: PrecisionAssignment | None = None
+    ) -> WrittenGraphs:
         return write_graphs(
             self.checkpoint,
             self.geometry,
@@ -125,7 +127,7 @@ class PrecisionGraphs:
             max_samples=self.audio.longest,
             directory=directory,
             on_stage=lambda graph: self.on_stage(f"export {graph}{suffix}"),
-            plan=plan,
+            assignment=assignment,
             output_ids=self.output_ids,
         )
 
@@ -145,7 +147,7 @@ class PrecisionGraphs:
             found = search_policy(check, allowed(self.budget), "int8")
             self.on_stage("round to int8")
             target = self.directory / _INT8
-            write_int8_graphs(source, target, float32=found.plan.float32)
+            write_int8_graphs(source, target, float32=found.assignment.float32)
         written = self._contracts()
         for signature in (written.encoder, written.decoder_first_step, written.decoder_with_past):
             check_graph(target / f"{signature.name}.onnx", signature, beyond_onnx=(FUSED,))

@@ -26,8 +26,8 @@ from graphs import (
 )
 from graphs.precision.blocks import (
     BlockCalls,
-    BlockPlan,
     Crossing,
+    PrecisionAssignment,
     blocks_of,
     in_precisions,
     is_norm,
@@ -112,8 +112,8 @@ class _Run:
         return Fault(crossing.caller, at_exit=False, case=self.case)
 
 
-class HalfCheck:
-    """Runs a checkpoint under any plan of precisions, on the same audio and the same tokens."""
+class Fp16Check:
+    """Runs a checkpoint under any assignment of precisions, on the same audio and the same tokens."""
 
     def __init__(
         self,
@@ -147,24 +147,24 @@ class HalfCheck:
         self.roots = model_roots(model)
         with self._as_exported():
             blocks = blocks_of(self.roots, lambda: self._decode(cases[0], None))
-        self.plan = BlockPlan(blocks)
+        self.assignment = PrecisionAssignment(blocks)
         """Every block in float16."""
         modules = dict(named_modules(self.roots))
         self.norms = frozenset(block for block in blocks if is_norm(modules[block]))
-        """Blocks that compute in float32 in any plan."""
+        """Blocks that compute in float32 in any assignment."""
         self.peaks: Mapping[str, float]
         """Block -> the largest magnitude that it returns in float32."""
         self._references, self.peaks = self._run_in_float32(cases)
         self._hardest = self._references[0]
 
-    def trial(self, plan: BlockPlan) -> Trial:
-        """Run all cases under ``plan``, up to the first fault.
+    def trial(self, assignment: PrecisionAssignment) -> Trial:
+        """Run all cases under ``assignment``, up to the first fault.
 
         Raises:
-            RuntimeError: torch cannot run the model in this plan.
+            RuntimeError: torch cannot run the model in this assignment.
         """
         worst, agreed, steps = 0.0, 0, 0
-        for reference, outcome in self._outcomes(plan, self._references):
+        for reference, outcome in self._outcomes(assignment, self._references):
             if isinstance(outcome, Fault):
                 return Trial(outcome, None)
             if not outcome.log_prob_difference <= worst:
@@ -174,13 +174,13 @@ class HalfCheck:
             steps += count
         return Trial(None, PrecisionErrors(worst, agreed / steps))
 
-    def harm(self, plan: BlockPlan) -> float:
-        """Largest log-probability difference under ``plan``, on the case where the last trial had its largest."""
-        ((_, outcome),) = self._outcomes(plan, [self._hardest])
+    def harm(self, assignment: PrecisionAssignment) -> float:
+        """Largest log-probability difference under ``assignment``, on the case where the last trial had its largest."""
+        ((_, outcome),) = self._outcomes(assignment, [self._hardest])
         return float("inf") if isinstance(outcome, Fault) else outcome.log_prob_difference
 
     def _outcomes(
-        self, plan: BlockPlan, references: Sequence[_Reference]
+        self, assignment: PrecisionAssignment, references: Sequence[_Reference]
     ) -> list[tuple[_Reference, Fault | PrecisionErrors]]:
         """Each case's errors; the first fault is the last entry."""
         self._encoder.state_type = HALF
@@ -191,14 +191,14 @@ class HalfCheck:
         def watch(crossing: Crossing) -> None:
             current[0].watch(crossing)
 
-        with self._as_exported(), in_precisions(self.roots, plan, watch) as calls:
+        with self._as_exported(), in_precisions(self.roots, assignment, watch) as calls:
             for reference, current[0] in zip(references, runs, strict=True):
                 try:
                     log_probs = self._decode(reference.case, reference.tokens)[1]
                 except _Overflow as overflow:
                     outcome: Fault | PrecisionErrors = overflow.fault
                 except RuntimeError as error:
-                    outcome = _mixed_types(error, calls, plan, reference.case.name)
+                    outcome = _mixed_types(error, calls, assignment, reference.case.name)
                 else:
                     outcome = _errors(log_probs, reference.log_probs)
                 outcomes.append((reference, outcome))
@@ -208,13 +208,13 @@ class HalfCheck:
 
     def extra_bytes(self, blocks: Collection[str]) -> int:
         """How much larger the parameters of these blocks are in float32 than in float16; shared ones count once."""
-        owners = own_parameters(dict(named_modules(self.roots)), self.plan.blocks)
+        owners = own_parameters(dict(named_modules(self.roots)), self.assignment.blocks)
         with self._as_exported():  # a restricted projection has weights of its own
             held = [getattr(module, name) for block in blocks for module, name in owners.get(block, ())]
         return sum(2 * parameter.numel() for parameter in {id(one): one for one in held}.values())
 
     def _run_in_float32(self, cases: Sequence[AudioCase]) -> tuple[list[_Reference], dict[str, float]]:
-        everything = self.plan.widened(self.plan.blocks)
+        everything = self.assignment.widened(self.assignment.blocks)
         self._encoder.state_type = FULL
         references: list[_Reference] = []
         peaks: dict[str, float] = {}
@@ -266,11 +266,11 @@ def _errors(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> PrecisionErrors:
     return PrecisionErrors(worst, agreed / rows)
 
 
-def _mixed_types(error: RuntimeError, calls: BlockCalls, plan: BlockPlan, case: str) -> Fault:
+def _mixed_types(error: RuntimeError, calls: BlockCalls, assignment: PrecisionAssignment, case: str) -> Fault:
     """Blames a block that mixes float16 with the float32 of a block whose results do not fit."""
     block = calls.running[-1] if calls.running else None
     says_so = any(words in str(error) for words in ("dtype", "scalar type", "weight type"))
-    if not says_so or block is None or block in plan.float32:
+    if not says_so or block is None or block in assignment.float32:
         raise error
     return Fault(block, at_exit=False, case=case)
 

@@ -21,7 +21,7 @@ from exporter.precisions.fp16_check import Trial
 from exporter.precisions.int8_graphs import float32_convolutions, product_sizes, write_trial_graphs
 from exporter.reference.hard_audio import AudioCase
 from exporter.reference.step_errors import counted_steps, log_softmax, step_errors
-from graphs.precision.blocks import BlockPlan
+from graphs.precision.blocks import PrecisionAssignment
 from s2t_runtime.bundles.manifest import BlockPrecision, PrecisionErrors
 
 _STEPS: Final = 20
@@ -67,7 +67,7 @@ class Int8Check:
             max_positions: tokens that the decoder takes at most, prompt included; None: any number.
         """
         self.norms = frozenset[str]()
-        """Norms multiply no matrices; they are float32 in any plan."""
+        """Norms multiply no matrices; they are float32 in any assignment."""
         self.peaks: Mapping[str, float] = {}
         """Nothing overflows."""
         self._float32, self._working = float32, working
@@ -78,7 +78,7 @@ class Int8Check:
             for block, (reason, size) in float32_convolutions(float32).items()
         }
         """Convolutions that have no form in int8."""
-        self.plan = BlockPlan(tuple(self._sizes))
+        self.assignment = PrecisionAssignment(tuple(self._sizes))
         """Every block in int8."""
         self._steps = _STEPS if max_positions is None else min(_STEPS, max_positions - len(prompt))
         self._prompt = np.array(prompt, dtype=np.int64)
@@ -92,18 +92,18 @@ class Int8Check:
         ]
         self._hardest = self._references[0]
 
-    def trial(self, plan: BlockPlan) -> Trial:
-        """Run all cases under ``plan``."""
-        errors = self._errors(plan.float32, self._references)
+    def trial(self, assignment: PrecisionAssignment) -> Trial:
+        """Run all cases under ``assignment``."""
+        errors = self._errors(assignment.float32, self._references)
         worst = max(range(len(errors)), key=lambda index: errors[index].log_prob_difference)
         self._hardest = self._references[worst]
         steps = [int(self._counted(reference).sum()) for reference in self._references]
         agreed = sum(one.token_agreement * count for one, count in zip(errors, steps, strict=True))
         return Trial(None, PrecisionErrors(errors[worst].log_prob_difference, agreed / sum(steps)))
 
-    def harm(self, plan: BlockPlan) -> float:
-        """Largest log-probability difference under ``plan``, on the case where the last trial had its largest."""
-        return self._errors(plan.float32, [self._hardest])[0].log_prob_difference
+    def harm(self, assignment: PrecisionAssignment) -> float:
+        """Largest log-probability difference under ``assignment``, on the case where the last trial had its largest."""
+        return self._errors(assignment.float32, [self._hardest])[0].log_prob_difference
 
     def extra_bytes(self, blocks: Collection[str]) -> int:
         """How much larger the weights of these blocks are in float32 than in int8."""

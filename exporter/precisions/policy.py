@@ -19,9 +19,9 @@ from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import PrecisionError
 from exporter.onnx.block_names import OWN
 from exporter.options import DEFAULT_BUDGET
-from exporter.precisions.fp16_check import Fault, HalfCheck, Trial
+from exporter.precisions.fp16_check import Fault, Fp16Check, Trial
 from exporter.reference.hard_audio import AudioCase
-from graphs.precision.blocks import LARGEST_HALF, BlockPlan
+from graphs.precision.blocks import LARGEST_HALF, PrecisionAssignment
 from s2t_runtime.bundles.manifest import BlockPrecision, PrecisionErrors, PrecisionPolicy
 
 TOKEN_AGREEMENT: Final = 0.95
@@ -52,22 +52,22 @@ FIXED_BLOCKS = frozenset(name for fixed in _FIXED.values() for name in fixed)
 
 
 class Check(Protocol):
-    """What the search needs of HalfCheck."""
+    """What the search needs of Fp16Check."""
 
-    plan: BlockPlan
+    assignment: PrecisionAssignment
     """Every block in the lower type."""
     left_out: Mapping[str, BlockPrecision]
     """Blocks that have no lower form, as the manifest holds them."""
     norms: frozenset[str]
-    """Blocks that compute in float32 in any plan."""
+    """Blocks that compute in float32 in any assignment."""
     peaks: Mapping[str, float]
     """Block -> the largest magnitude that it returns in float32."""
 
-    def trial(self, plan: BlockPlan) -> Trial:
-        """Run the model under a plan."""
+    def trial(self, assignment: PrecisionAssignment) -> Trial:
+        """Run the model under a assignment."""
 
-    def harm(self, plan: BlockPlan) -> float:
-        """Largest log-probability difference under a plan, on the hardest case alone."""
+    def harm(self, assignment: PrecisionAssignment) -> float:
+        """Largest log-probability difference under a assignment, on the hardest case alone."""
 
     def extra_bytes(self, blocks: Collection[str]) -> int:
         """How much larger the weights of these blocks are in float32."""
@@ -77,11 +77,11 @@ class Check(Protocol):
 class FoundPolicy:
     """What the search came to: for the trace, and for the manifest."""
 
-    plan: BlockPlan
+    assignment: PrecisionAssignment
     record: PrecisionPolicy
 
 
-def half_policy(
+def fp16_policy(
     checkpoint: Checkpoint,
     cases: Sequence[AudioCase],
     *,
@@ -103,7 +103,7 @@ def half_policy(
     Raises:
         PrecisionError: no choice of blocks keeps the model finite and within the budget.
     """
-    check = HalfCheck(checkpoint, cases, prompt=prompt, max_positions=max_positions, output_ids=output_ids)
+    check = Fp16Check(checkpoint, cases, prompt=prompt, max_positions=max_positions, output_ids=output_ids)
     return search_policy(check, budget or allowed())
 
 
@@ -123,17 +123,17 @@ def search_policy(check: Check, budget: PrecisionErrors, base: Base = "float16")
     Raises:
         PrecisionError: it never is.
     """
-    search = _Search(check, check.plan, base)
+    search = _Search(check, check.assignment, base)
     remaining: list[_Part] | None = None
     while True:
-        trial = check.trial(search.plan)
+        trial = check.trial(search.assignment)
         if trial.fault is not None:
             search.give_way(trial.fault)
             continue
         errors = trial.errors
         assert errors is not None  # noqa: S101 - a trial has either
         if within(errors, budget):
-            return FoundPolicy(search.plan, search.record(budget, errors))
+            return FoundPolicy(search.assignment, search.record(budget, errors))
         if remaining is None:
             remaining = search.by_harm()
         if not remaining:
@@ -166,7 +166,7 @@ class _Part:
 @dataclass
 class _Search:
     check: Check
-    plan: BlockPlan
+    assignment: PrecisionAssignment
     base: Base
     reasons: dict[str, str] = field(default_factory=dict)
     """Block -> why it computes in float32."""
@@ -174,9 +174,9 @@ class _Search:
     def give_way(self, fault: Fault) -> None:
         """Give the block to blame float32, or let a result that does not fit leave it as float32."""
         block, peak = fault.block, self.check.peaks.get(fault.block, 0.0)
-        full = self.plan.float32 | self.check.norms
-        if fault.at_exit and "." in block and block not in self.plan.unbounded:
-            self.plan = self.plan.widened((), [block])
+        full = self.assignment.float32 | self.check.norms
+        if fault.at_exit and "." in block and block not in self.assignment.unbounded:
+            self.assignment = self.assignment.widened((), [block])
             return
         if fault.at_exit or block in full:
             raise PrecisionError(
@@ -200,27 +200,27 @@ class _Search:
     def by_harm(self) -> list[_Part]:
         """The parts that are not in float32 yet, the most harmful first: each is tried alone in the lower type."""
         parts: dict[str, list[str]] = {}
-        for block in self.plan.blocks:
-            if block not in self.plan.float32 | self.check.norms:
+        for block in self.assignment.blocks:
+            if block not in self.assignment.float32 | self.check.norms:
                 parts.setdefault(_part_name(block), []).append(block)
-        every = frozenset(self.plan.blocks)
+        every = frozenset(self.assignment.blocks)
         tried = []
         for blocks in parts.values():
-            harm = self.check.harm(self.plan.widened(every).narrowed(blocks))
+            harm = self.check.harm(self.assignment.widened(every).narrowed(blocks))
             tried.append(_Part(tuple(blocks), harm))
         return sorted(tried, key=lambda part: -part.harm)
 
     def record(self, budget: PrecisionErrors, measured: PrecisionErrors) -> PrecisionPolicy:
         """The policy as the manifest holds it."""
         extra = self.check.extra_bytes
-        norms = extra(self.check.norms & frozenset(self.plan.blocks))
+        norms = extra(self.check.norms & frozenset(self.assignment.blocks))
         blocks = {
             name: BlockPrecision("float32", reason, norms if name == _NORMS else 0)
             for name, reason in _FIXED[self.base].items()
         }
         blocks |= self.check.left_out
         for name, members in self._named().items():
-            wide = [member for member in members if member in self.plan.float32]
+            wide = [member for member in members if member in self.assignment.float32]
             reason = next(self.reasons[member] for member in wide if member in self.reasons)
             blocks[name] = BlockPrecision("float32", reason, extra(wide))
         return PrecisionPolicy(self.base, blocks, budget, measured)
@@ -228,19 +228,19 @@ class _Search:
     def _add(self, blocks: Iterable[str], reason: str, unbounded: Iterable[str] = ()) -> None:
         chosen = list(blocks)
         self.reasons |= dict.fromkeys(chosen, reason)
-        self.plan = self.plan.widened(chosen, unbounded)
+        self.assignment = self.assignment.widened(chosen, unbounded)
         # A module of which every part computes in float32 is left in float32 as a whole.
-        for block in reversed(self.plan.blocks):
-            inside = [other for other in self.plan.blocks if other.startswith(f"{block}.")]
-            full = self.plan.float32 | self.check.norms
-            if full.issuperset(inside) and self.plan.float32.intersection(inside):
-                self.plan = self.plan.widened([block])
+        for block in reversed(self.assignment.blocks):
+            inside = [other for other in self.assignment.blocks if other.startswith(f"{block}.")]
+            full = self.assignment.float32 | self.check.norms
+            if full.issuperset(inside) and self.assignment.float32.intersection(inside):
+                self.assignment = self.assignment.widened([block])
 
     def _named(self) -> dict[str, tuple[str, ...]]:
         """Name -> blocks: whole modules by the outermost name that says it, others by what they do themselves."""
-        full, named = self.plan.float32 | self.check.norms, dict[str, tuple[str, ...]]()
-        for block in self.plan.blocks:
-            if block not in self.plan.float32 or any(block in members for members in named.values()):
+        full, named = self.assignment.float32 | self.check.norms, dict[str, tuple[str, ...]]()
+        for block in self.assignment.blocks:
+            if block not in self.assignment.float32 or any(block in members for members in named.values()):
                 continue
             whole, name = self._members(block), block
             if not full.issuperset(whole):
@@ -252,7 +252,9 @@ class _Search:
         return named
 
     def _members(self, name: str) -> tuple[str, ...]:
-        return tuple(block for block in self.plan.blocks if block == name or block.startswith(f"{name}."))
+        return tuple(
+            block for block in self.assignment.blocks if block == name or block.startswith(f"{name}.")
+        )
 
 
 def _part_name(block: str) -> str:

@@ -1,1 +1,13 @@
-"""Room."""
+"""The judge, and what it is asked: eager PyTorch, audio that tries a model, and how far a bundle is off.
+
+Comes in: a loaded checkpoint.
+
+Goes out:
+    audio_limits: min_samples, padding_is_safe
+    eager: EagerEncoding, EagerHypotheses, EagerReference, Waveform
+    hard_audio: AudioCase, hard_audio, recorded
+    probe_audio: probe_utterance
+    recordings: read_recordings
+    step_errors: MEASURES, StepMeasure, counted_steps, end_tokens, log_softmax, step_errors
+    utterance: Utterance
+"""

@@ -20,7 +20,7 @@ class EagerFault:
 
 
 # Told before weights are read; a probing run finds the same after loading. Measured with transformers 5.23:
-# tests/graphs/test_decoder_support.py runs each of them, so that an entry goes when its family works.
+# tests/graphs/decoder/test_support.py runs each of them, so that an entry goes when its family works.
 UNUSABLE: dict[str, EagerFault] = {
     "big_bird": EagerFault(
         "BigBirdSelfAttention.forward",

@@ -1,1 +1,9 @@
-"""A model under a precision policy: which block computes in float16, which in float32."""
+"""Runs a model with some blocks in float16 and the others in float32, in eager and under a trace alike.
+
+Comes in: modules, and an assignment of precisions to their blocks.
+
+Goes out:
+    blocks: BlockCalls, Crossing, LARGEST_HALF, PrecisionAssignment, blocks_of, in_precisions, is_norm,
+        model_roots
+    weights: FULL, HALF, named_modules, own_parameters
+"""

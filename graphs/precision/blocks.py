@@ -62,7 +62,7 @@ _PRODUCTS = frozenset(
 
 
 @dataclass(frozen=True)
-class BlockPlan:
+class PrecisionAssignment:
     """Which blocks compute in which type.
 
     Names are those of the checkpoint's modules: ``encoder.encoder.layers.0.attention``.
@@ -75,14 +75,14 @@ class BlockPlan:
     unbounded: frozenset[str] = frozenset()
     """Those of them whose results do not fit float16, so that they are handed on in float32."""
 
-    def widened(self, names: Iterable[str], unbounded: Iterable[str] = ()) -> BlockPlan:
-        """The plan with more blocks in float32."""
+    def widened(self, names: Iterable[str], unbounded: Iterable[str] = ()) -> PrecisionAssignment:
+        """The assignment with more blocks in float32."""
         return replace(
             self, float32=self.float32 | frozenset(names), unbounded=self.unbounded | frozenset(unbounded)
         )
 
-    def narrowed(self, names: Iterable[str]) -> BlockPlan:
-        """The plan with these blocks in float16."""
+    def narrowed(self, names: Iterable[str]) -> PrecisionAssignment:
+        """The assignment with these blocks in float16."""
         return replace(self, float32=self.float32 - frozenset(names))
 
 
@@ -112,7 +112,7 @@ class BlockCalls:
 class _BlockFunctions(TorchFunctionMode):
     """Softmax and norms in float32 wherever a model calls them as functions, and products of two types.
 
-    Caches are float16 in every plan, and no arguments that a block could cast as it is entered. So where a
+    Caches are float16 in every assignment, and no arguments that a block could cast as it is entered. So where a
     block computes in float32 its products take them in as sums do, by promotion; elsewhere torch refuses.
     """
 
@@ -188,25 +188,25 @@ def blocks_of(roots: Mapping[str, nn.Module], run: Callable[[], object]) -> tupl
 
 @contextmanager
 def in_precisions(
-    roots: Mapping[str, nn.Module], plan: BlockPlan, watch: Watch | None = None
+    roots: Mapping[str, nn.Module], assignment: PrecisionAssignment, watch: Watch | None = None
 ) -> Iterator[BlockCalls]:
-    """Let modules compute as the plan says; afterwards they are as before.
+    """Let modules compute as the assignment says; afterwards they are as before.
 
-    The float32 parameters stay in memory, beside float16 copies of those that the plan has in float16.
+    The float32 parameters stay in memory, beside float16 copies of those that the assignment has in float16.
 
     Args:
         roots: name -> module, as ``{"encoder": model.encoder}``.
-        plan: of blocks that begin with these names, and maybe others.
+        assignment: of blocks that begin with these names, and maybe others.
         watch: sees every tensor that crosses the border of a block.
     """
     modules = dict(named_modules(roots))
     precisions = {
-        name: FULL if name in plan.float32 or is_norm(modules[name]) else HALF
-        for name in plan.blocks
+        name: FULL if name in assignment.float32 or is_norm(modules[name]) else HALF
+        for name in assignment.blocks
         if name in modules
     }
     calls = BlockCalls()
-    borders = _Borders(precisions, plan.unbounded, calls, watch)
+    borders = _Borders(precisions, assignment.unbounded, calls, watch)
     with ExitStack() as stack:
         stack.enter_context(half_parameters(modules, precisions))
         for name in precisions:

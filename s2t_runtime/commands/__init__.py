@@ -1,1 +1,7 @@
-"""Command lines of the runtime: run-s2t and doctor-s2t."""
+"""The command lines run-s2t and doctor-s2t: parse, run and main, each callable alone.
+
+Comes in: a command line. Nobody below imports a command; what it computes with is imported inside run.
+
+Goes out:
+    doctor: diagnose
+"""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2t_runtime.options.plan import SearchPlan
-from s2t_runtime.search.outcome import Hypothesis, Observer, SearchResult
+from s2t_runtime.search.outcome import Observer, ScoredSequence, SearchResult
 from s2t_runtime.search.rows import Rows, RowSource, best_of_rows
 from s2t_runtime.search.sampling import check_drawable, generators
 from s2t_runtime.sessions.protocol import Float32, Int64, StepFunction
@@ -257,14 +257,14 @@ class BeamSearch:
     def _over_length(self, scores: Float32, length: int) -> Float32:
         return scores / np.float32(length**self._plan.length_penalty)
 
-    def _hypotheses(self) -> tuple[tuple[Hypothesis, ...], ...]:
+    def _hypotheses(self) -> tuple[tuple[ScoredSequence, ...], ...]:
         found, returned = self._finished, range(self._plan.num_return_sequences)
         prompt = len(self._plan.prompt)
 
-        def hypothesis(utterance: int, rank: int) -> Hypothesis:
+        def sequence_of(utterance: int, rank: int) -> ScoredSequence:
             length = int(found.lengths[utterance, rank])
             tokens = found.tokens[utterance, rank, : prompt + length].tolist()
             log_probs = found.log_probs[utterance, rank, :length].tolist()
-            return Hypothesis(tuple(tokens), float(found.scores[utterance, rank]), tuple(log_probs))
+            return ScoredSequence(tuple(tokens), float(found.scores[utterance, rank]), tuple(log_probs))
 
-        return tuple(tuple(hypothesis(b, k) for k in returned) for b in range(len(self._utterances)))
+        return tuple(tuple(sequence_of(b, k) for k in returned) for b in range(len(self._utterances)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2t_runtime.options.plan import SearchPlan
-from s2t_runtime.search.outcome import Hypothesis, Observer, SearchResult
+from s2t_runtime.search.outcome import Observer, ScoredSequence, SearchResult
 from s2t_runtime.search.rows import Rows, RowSource
 from s2t_runtime.sessions.protocol import Float32, Int64, StepFunction
 
@@ -138,9 +138,9 @@ class TokenByToken:
         length = self._prompt + int(self._lengths[utterance, sequence])
         return tuple(self._history[utterance, sequence, :length].tolist())
 
-    def _hypothesis(self, utterance: int, sequence: int) -> Hypothesis:
+    def _hypothesis(self, utterance: int, sequence: int) -> ScoredSequence:
         length = int(self._lengths[utterance, sequence])
         total = self._scored[utterance, sequence, :length].sum(dtype=np.float32)
         score = float(total / np.float32(length**self._plan.length_penalty))
         log_probs = self._log_probs[utterance, sequence, :length].tolist()
-        return Hypothesis(self._tokens(utterance, sequence), score, tuple(log_probs))
+        return ScoredSequence(self._tokens(utterance, sequence), score, tuple(log_probs))

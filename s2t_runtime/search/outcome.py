@@ -13,7 +13,7 @@ In beam search the sequence is 0 and the tokens are those of the hypothesis that
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class ScoredSequence:
     """One decoded sequence.
 
     Attributes:
@@ -38,6 +38,6 @@ class SearchResult:
         stopped: whether the caller ended the search early.
     """
 
-    hypotheses: tuple[tuple[Hypothesis, ...], ...]
+    hypotheses: tuple[tuple[ScoredSequence, ...], ...]
     steps: int
     stopped: bool

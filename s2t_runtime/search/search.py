@@ -7,11 +7,11 @@ from collections.abc import Callable
 from s2t_runtime.options.plan import SearchPlan
 from s2t_runtime.search.beam_search import BeamSearch
 from s2t_runtime.search.greedy import greedy_search
-from s2t_runtime.search.outcome import Hypothesis, Observer, SearchResult
+from s2t_runtime.search.outcome import Observer, ScoredSequence, SearchResult
 from s2t_runtime.search.sampling import sample
 from s2t_runtime.sessions.protocol import StepFunction
 
-__all__ = ["Hypothesis", "Observer", "SearchResult", "search"]
+__all__ = ["Observer", "ScoredSequence", "SearchResult", "search"]
 
 
 def search(

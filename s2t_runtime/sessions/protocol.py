@@ -1,8 +1,8 @@
 """What a model needs of a session, and what the search needs of it: a step function, and nothing else.
 
 The search (``beam_search``, ``greedy``) sees ``step(...) -> Candidates`` only, so it is tested on
-scripted step functions with no model. ``session_onnxruntime`` implements a session over ONNX graphs,
-``engine_session`` over TensorRT engines.
+scripted step functions with no model. ``onnxruntime.session`` implements a session over ONNX graphs,
+``engines.session`` over TensorRT engines.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Request:
     Attributes:
         encoder_batches: (utterances, samples) of each run of the encoder.
         beams: sequences decoded per utterance, at least 1.
-        prompt: tokens fed in the first step, a forced first token included.
+        prompt_length: tokens fed in the first step, a forced first token included.
         max_length: tokens of a sequence at most, prompt included.
     """
 
     encoder_batches: tuple[tuple[int, int], ...]
     beams: int
-    prompt: int
+    prompt_length: int
     max_length: int
 
     @property

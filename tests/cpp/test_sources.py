@@ -12,7 +12,7 @@ from support.places import ROOT
 from s2t_runtime.options.refusals import REASONS
 
 CPP = ROOT / "cpp"
-SOURCES = sorted([*CPP.glob("src/*.[ch]*"), *CPP.glob("include/s2t/*.h"), *CPP.glob("programs/*.[ch]*")])
+SOURCES = sorted([*CPP.glob("src/**/*.[ch]*"), *CPP.glob("include/s2t/*.h"), *CPP.glob("programs/*.[ch]*")])
 
 
 def _table() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What CTranslate2 has neither half of: wav2vec2's adapter and enc_to_dec_proj, in numpy."""
+"""What CTranslate2 has neither part of: wav2vec2's adapter and enc_to_dec_proj, in numpy."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def between(states: Float32, weights: Mapping[str, NDArray[Any]]) -> Float32:
     """The adapter and enc_to_dec_proj, as far as ``weights`` has them.
 
     Args:
-        states: float32 [batch, frames, hidden] of the encoder half.
-        weights: by name, matrices as [in, out], as ``ctranslate2_halves`` writes them.
+        states: float32 [batch, frames, hidden] of the encoder part.
+        weights: by name, matrices as [in, out], as ``conversion`` writes them.
 
     Returns:
         float32 [batch, frames, hidden] that the decoder attends to.

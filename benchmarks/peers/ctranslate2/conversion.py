@@ -1,8 +1,8 @@
-"""A checkpoint's two halves as CTranslate2 models, built from CTranslate2's own specifications.
+"""A checkpoint's two parts as CTranslate2 models, built from CTranslate2's own specifications.
 
 CTranslate2 has no speech-encoder-decoder model. It has a Wav2Vec2 encoder, without adapter, and a Whisper model, whose
 decoder is the same class as every other decoder of CTranslate2 and whose ``generate`` takes an encoder's states as they
-are. So the encoder half is the former, and the decoder half the latter with the checkpoint's decoder in it; its own
+are. So the encoder part is the former, and the decoder part the latter with the checkpoint's decoder in it; its own
 encoder is a stub that is loaded and never run. Whisper's loop wants a prompt that begins with <|startoftranscript|> and
 ends with <|notimestamps|> (else it adds rules for timestamps): two rows are appended to the tables for them, copies of
 the rows of the tokens that the prompt really has.
@@ -32,10 +32,10 @@ _END: Final = "<|endoftext|>"
 _PROMPT: Final = ("<|startoftranscript|>", "<|notimestamps|>")
 
 
-def convert_halves(
+def convert_parts(
     checkpoint: Checkpoint, directory: Path, *, prompt: Sequence[int], end: int, quantization: str | None
 ) -> None:
-    """Write both halves, and beside them what neither has.
+    """Write both parts, and beside them what neither has.
 
     Args:
         checkpoint: its model is changed; the caller drops it.
@@ -45,7 +45,7 @@ def convert_halves(
         quantization: "int8", or None for float32.
 
     Raises:
-        PeerError: CTranslate2 cannot compute one of the halves; every reason is listed.
+        PeerError: CTranslate2 cannot compute one of the parts; every reason is listed.
     """
     model = checkpoint.model
     problems = [*_encoder_problems(model.encoder.config), *_decoder_problems(model.decoder.config)]
@@ -103,7 +103,7 @@ def _encoder_spec(encoder: Any) -> Any:
 def _decoder_spec(decoder: Any, prompt: Sequence[int], end: int) -> tuple[Any, list[str]]:
     config = decoder.config
     spec = whisper_spec.WhisperSpec(1, 1, config.decoder_layers, config.decoder_attention_heads)
-    half = transformer_spec.TransformerDecoderSpec(
+    part = transformer_spec.TransformerDecoderSpec(
         config.decoder_layers,
         config.decoder_attention_heads,
         pre_norm=_NORM_FIRST[config.model_type],
@@ -111,13 +111,13 @@ def _decoder_spec(decoder: Any, prompt: Sequence[int], end: int) -> tuple[Any, l
         layernorm_embedding=True,
     )
     loader = loaders.BartLoader()
-    loader.set_decoder(half, decoder.model.decoder)
+    loader.set_decoder(part, decoder.model.decoder)
     table, projection = decoder.model.decoder.embed_tokens.weight, decoder.lm_head.weight
-    half.embeddings.weight = _longer(table, prompt)
+    part.embeddings.weight = _longer(table, prompt)
     # One array where they are one tensor: CTranslate2 then keeps one of them.
     tied = table.data_ptr() == projection.data_ptr()
-    half.projection.weight = half.embeddings.weight if tied else _longer(projection, prompt)
-    spec.decoder = half
+    part.projection.weight = part.embeddings.weight if tied else _longer(projection, prompt)
+    spec.decoder = part
     _fill_stub(spec.encoder, config.d_model)
     tokens = [f"<{token}>" for token in range(table.shape[0])]
     tokens[end] = _END
@@ -150,7 +150,7 @@ def _save(spec: Any, directory: Path, tokens: list[str], quantization: str | Non
 
 
 def _between(model: Any) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What stands between the halves, by name, weights as numpy multiplies them: [in, out]."""
+    """What stands between the parts, by name, weights as numpy multiplies them: [in, out]."""
     adapter = getattr(model.encoder, "adapter", None)
     if adapter is not None and adapter.proj is not None:
         yield from _linear("proj", adapter.proj)

@@ -1,6 +1,6 @@
-"""Peer: the checkpoint's two halves in CTranslate2, in float32 and int8; see ``ctranslate2_halves`` for how.
+"""Peer: the checkpoint's two parts in CTranslate2, in float32 and int8; see ``conversion`` for how.
 
-What neither half computes (an adapter, enc_to_dec_proj) numpy does, and it counts in the first step. CTranslate2 tells
+What neither part computes (an adapter, enc_to_dec_proj) numpy does, and it counts in the first step. CTranslate2 tells
 no times of its own: a step is (time of all tokens - time of one token) / (tokens - 1), its search included.
 """
 
@@ -36,7 +36,7 @@ OFFERS: Final[Mapping[str, tuple[Offer, ...]]] = MappingProxyType(
 )
 _EXTRA: Final = 'pip install "export-s2t[bench]"'
 _LEAST_TOKENS: Final = 3
-_HALVES: Final = (
+_PARTS: Final = (
     "halves: Wav2Vec2 encoder, then the decoder in Whisper's search; {between}a step is an utterance's mean with the "
     "search in it"
 )
@@ -47,19 +47,19 @@ _FORBIDDEN_END: Final = (
 Float32 = NDArray[np.float32]
 
 
-class HalvesPeer:
-    """Encoder half, what stands between, decoder half."""
+class TwoPartPeer:
+    """Encoder part, what stands between, decoder part."""
 
     def __init__(
         self, bundle: Bundle, directory: Path, facts: Mapping[str, Any], threads: int | None
     ) -> None:
-        """Load both halves.
+        """Load both parts.
 
         Args:
             bundle: says the sampling rate and what tokens mean.
             directory: of ``prepare``.
             facts: of ``prepare``.
-            threads: of each half; None takes the cores that this process may use.
+            threads: of each part; None takes the cores that this process may use.
         """
         import ctranslate2  # noqa: PLC0415 - a peer's file is read to know its offers
 
@@ -123,7 +123,7 @@ class HalvesPeer:
         """See ``Peer``: the process's end frees all."""
 
     def _states(self, task: Task) -> tuple[Float32, float, float]:
-        """What the decoder attends to, when the audio was there, and when the encoder half had done its work."""
+        """What the decoder attends to, when the audio was there, and when the encoder part had done its work."""
         audio = self._audio(task)
         read_s = time.perf_counter()
         encoded = np.asarray(self._encoder.encode(self._view(audio[:, None]), to_cpu=True))
@@ -179,7 +179,7 @@ class HalvesPeer:
 
     def _remarks(self, task: Task) -> list[str]:
         glue = "the adapter is numpy's, in the first step; " if self._between else ""
-        remarks = [_HALVES.format(between=glue), *self._facts["remarks"]]
+        remarks = [_PARTS.format(between=glue), *self._facts["remarks"]]
         forbidden = self._facts["comparable"] and not self._comparable(task)
         return [*remarks, _FORBIDDEN_END] if forbidden else remarks
 
@@ -197,20 +197,20 @@ def prepare(
     """Convert the checkpoint; the settings of ``open_peer``.
 
     Args:
-        directory: an empty one, for both halves.
+        directory: an empty one, for both parts.
         tasks: that will be asked; all begin with the same tokens.
         bundle: its directory.
         against: what stands for the source that its manifest names, as ``check-s2t --against`` takes it.
         device: "cpu".
         quantization: "int8", or None for float32.
-        threads: of each half.
+        threads: of each part.
 
     Raises:
         PeerError: CTranslate2 is not installed, cannot compute the model, or not here.
         S2TError: the bundle or the checkpoint cannot be read.
     """
     _refuse(device, tasks)
-    from benchmarks.peers.ctranslate2.conversion import convert_halves  # noqa: PLC0415 - imports torch
+    from benchmarks.peers.ctranslate2.conversion import convert_parts  # noqa: PLC0415 - imports torch
     from exporter.checkpoints.load import load_source  # noqa: PLC0415
     from exporter.checkpoints.sources.recorded import source_of  # noqa: PLC0415
     from exporter.commands.console import quiet_libraries  # noqa: PLC0415
@@ -220,7 +220,7 @@ def prepare(
     facts = search_facts(opened, tasks[0])
     checkpoint = load_source(source_of(opened.manifest, tuple(against)))
     normalise = bool(getattr(checkpoint.extractor, "do_normalize", False))
-    convert_halves(
+    convert_parts(
         checkpoint, Path(directory), prompt=facts["prompt"], end=facts["end"], quantization=quantization
     )
     facts["normalise"] = normalise
@@ -241,19 +241,19 @@ def _refuse(device: str, tasks: Sequence[Task]) -> None:
 
 def open_peer(
     *, bundle: str, directory: str, facts: Mapping[str, Any], threads: int | None = None
-) -> HalvesPeer:
+) -> TwoPartPeer:
     """Load what ``prepare`` made.
 
     Args:
         bundle: its directory.
-        directory: of both halves.
+        directory: of both parts.
         facts: about the search.
-        threads: of each half; None takes the cores that this process may use.
+        threads: of each part; None takes the cores that this process may use.
 
     Raises:
         S2TError: the bundle cannot be read.
     """
-    return HalvesPeer(open_bundle(bundle), Path(directory), facts, threads)
+    return TwoPartPeer(open_bundle(bundle), Path(directory), facts, threads)
 
 
 def _scored(found: Any) -> int:

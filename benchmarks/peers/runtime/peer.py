@@ -38,7 +38,7 @@ class RuntimePeer:
         """See ``Peer``."""
         began_s = time.perf_counter()
         results = self._generate(task)
-        times = self._session.times(began_s, time.perf_counter(), prompt=task.prompt)
+        times = self._session.times(began_s, time.perf_counter(), prompt_length=task.prompt_length)
         return Run(times, tuple(result.tokens for result in results))
 
     def answer(self, task: Task) -> Answer:

@@ -35,7 +35,7 @@ class TimedSession(Generic[EncodedT]):
     @contextlib.contextmanager
     def decoding(self, request: Request, /) -> Iterator[None]:
         """See ``Session``: between its borders the audio is there and no text is made yet."""
-        self._fed = request.prompt
+        self._fed = request.prompt_length
         with self._session.decoding(request):
             self._mark("read")
             yield
@@ -60,13 +60,13 @@ class TimedSession(Generic[EncodedT]):
         """See ``Session``."""
         self._session.close()
 
-    def times(self, began_s: float, ended_s: float, *, prompt: int) -> StageTimes:
+    def times(self, began_s: float, ended_s: float, *, prompt_length: int) -> StageTimes:
         """The stages of the decoding that is just over.
 
         Args:
             began_s: ``time.perf_counter()`` before ``generate`` was called.
             ended_s: the same when it had returned.
-            prompt: tokens that it has; what the first step is fed besides was forced.
+            prompt_length: tokens that it has; what the first step is fed besides was forced.
         """
         if self._state is None:
             raise RuntimeError("nothing was decoded yet")
@@ -81,7 +81,7 @@ class TimedSession(Generic[EncodedT]):
             search_s=marks["searched"] - marks["started"] - first - sum(later),
             detokenise_s=ended_s - marks["searched"],
             total_s=ended_s - began_s,
-            first_step_tokens=self._fed - prompt + 1,
+            first_step_tokens=self._fed - prompt_length + 1,
         )
 
     def _mark(self, name: str) -> None:

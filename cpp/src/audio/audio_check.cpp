@@ -1,11 +1,11 @@
-#include "audio_check.h"
+#include "audio/audio_check.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "python_text.h"
+#include "messages/python_text.h"
+#include "messages/sentences.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t {
 

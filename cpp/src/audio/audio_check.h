@@ -1,7 +1,7 @@
 /// What audio the encoder can take.
 #pragma once
 
-#include "manifest.h"
+#include "bundles/manifest.h"
 #include "s2t/span.h"
 
 namespace s2t {

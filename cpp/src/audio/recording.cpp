@@ -13,11 +13,11 @@
 #include <soxr.h>
 #endif
 
-#include "audio_check.h"
-#include "probabilities.h"
-#include "read_file.h"
+#include "audio/audio_check.h"
+#include "bundles/read_file.h"
+#include "messages/sentences.h"
+#include "numbers.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t {
 

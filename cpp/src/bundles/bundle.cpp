@@ -1,4 +1,4 @@
-#include "bundle.h"
+#include "bundles/bundle.h"
 
 #include <algorithm>
 #include <cctype>
@@ -6,12 +6,12 @@
 #include <system_error>
 #include <vector>
 
-#include "bundle_paths.h"
-#include "python_text.h"
-#include "read_file.h"
+#include "bundles/paths.h"
+#include "bundles/read_file.h"
+#include "messages/python_text.h"
+#include "messages/sentences.h"
+#include "messages/utf8.h"
 #include "s2t/errors.h"
-#include "sentences.h"
-#include "utf8.h"
 
 namespace s2t {
 
@@ -81,7 +81,7 @@ std::string manifest_text(const std::string& root) {
 std::vector<std::string> graph_paths(const Manifest& manifest) {
     std::vector<std::string> paths;
     for (const auto& [name, graphs] : manifest.graphs) {
-        for (const GraphInfo* graph : {&graphs.encoder.graph, &graphs.decoder_first_step, &graphs.decoder_with_past}) {
+        for (const GraphInfo* graph : {&graphs.encoder, &graphs.decoder_first_step, &graphs.decoder_with_past}) {
             paths.push_back(graph->path);
         }
     }

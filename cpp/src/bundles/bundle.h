@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "manifest.h"
-#include "output_vocabulary.h"
+#include "bundles/manifest.h"
+#include "bundles/output_vocabulary.h"
 #include "s2t/options.h"
 
 namespace s2t {

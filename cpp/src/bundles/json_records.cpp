@@ -1,11 +1,11 @@
-#include "json_records.h"
+#include "bundles/json_records.h"
 
 #include <algorithm>
 #include <cstdint>
 
+#include "messages/sentences.h"
+#include "messages/utf8.h"
 #include "s2t/errors.h"
-#include "sentences.h"
-#include "utf8.h"
 
 namespace s2t {
 

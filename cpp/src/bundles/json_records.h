@@ -10,7 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "python_text.h"
+#include "messages/python_text.h"
 
 namespace s2t {
 

@@ -1,12 +1,12 @@
-#include "manifest.h"
+#include "bundles/manifest.h"
 
 #include <algorithm>
 
 #include <nlohmann/json.hpp>
 
-#include "json_records.h"
+#include "bundles/json_records.h"
+#include "messages/sentences.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t {
 

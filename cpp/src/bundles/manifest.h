@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "python_text.h"
+#include "messages/python_text.h"
 
 namespace s2t {
 

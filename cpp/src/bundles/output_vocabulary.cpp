@@ -1,11 +1,11 @@
-#include "output_vocabulary.h"
+#include "bundles/output_vocabulary.h"
 
 #include <algorithm>
 #include <system_error>
 
-#include "read_file.h"
+#include "bundles/read_file.h"
+#include "messages/sentences.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t {
 

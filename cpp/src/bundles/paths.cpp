@@ -1,4 +1,4 @@
-#include "bundle_paths.h"
+#include "bundles/paths.h"
 
 #include <algorithm>
 #include <cctype>
@@ -6,9 +6,9 @@
 #include <iterator>
 #include <system_error>
 
-#include "python_text.h"
+#include "messages/python_text.h"
+#include "messages/sentences.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t {
 

@@ -1,11 +1,11 @@
-#include "read_file.h"
+#include "bundles/read_file.h"
 
 #include <cerrno>
 #include <fstream>
 #include <system_error>
 #include <vector>
 
-#include "sha256.h"
+#include "bundles/sha256.h"
 
 namespace s2t {
 

@@ -1,4 +1,4 @@
-#include "sha256.h"
+#include "bundles/sha256.h"
 
 #include <algorithm>
 

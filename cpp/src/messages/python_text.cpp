@@ -1,4 +1,4 @@
-#include "python_text.h"
+#include "messages/python_text.h"
 
 #include <array>
 #include <charconv>
@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "utf8.h"
+#include "messages/utf8.h"
 
 namespace s2t {
 

@@ -1,4 +1,4 @@
-#include "sentences.h"
+#include "messages/sentences.h"
 
 #include <algorithm>
 #include <iterator>

@@ -1,4 +1,4 @@
-#include "utf8.h"
+#include "messages/utf8.h"
 
 namespace s2t {
 

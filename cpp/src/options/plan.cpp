@@ -1,13 +1,13 @@
-#include "plan.h"
+#include "options/plan.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "option_values.h"
-#include "python_text.h"
+#include "messages/python_text.h"
+#include "messages/sentences.h"
+#include "options/values.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t {
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "output_vocabulary.h"
+#include "bundles/output_vocabulary.h"
 #include "s2t/options.h"
 
 namespace s2t {

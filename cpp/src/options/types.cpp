@@ -1,12 +1,12 @@
-#include "option_types.h"
+#include "options/types.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include <nlohmann/json.hpp>
 
-#include "json_records.h"
-#include "sentences.h"
+#include "bundles/json_records.h"
+#include "messages/sentences.h"
 
 namespace s2t::option_types {
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "python_text.h"
+#include "messages/python_text.h"
 #include "s2t/errors.h"
 #include "s2t/options.h"
 

@@ -1,4 +1,4 @@
-#include "option_values.h"
+#include "options/values.h"
 
 #include <algorithm>
 #include <functional>
@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "option_types.h"
+#include "messages/sentences.h"
+#include "options/types.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 #include "sentences_table.h"
 
 namespace s2t {

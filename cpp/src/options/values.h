@@ -1,7 +1,7 @@
 /// Decoding options by name, as a bundle's manifest and a command line hold them.
 #pragma once
 
-#include "python_text.h"
+#include "messages/python_text.h"
 #include "s2t/options.h"
 
 namespace s2t {

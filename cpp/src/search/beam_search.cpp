@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <numeric>
 
-#include "beams.h"
-#include "probabilities.h"
-#include "rows.h"
-#include "search.h"
+#include "search/beams.h"
+#include "search/probabilities.h"
+#include "search/rows.h"
+#include "search/search.h"
 
 namespace s2t {
 

@@ -1,9 +1,9 @@
-#include "beams.h"
+#include "search/beams.h"
 
 #include <algorithm>
 #include <iterator>
 
-#include "probabilities.h"
+#include "search/probabilities.h"
 
 namespace s2t {
 

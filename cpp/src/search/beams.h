@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "search.h"
+#include "search/search.h"
 
 namespace s2t {
 

@@ -1,6 +1,6 @@
 // Its twin is s2t_runtime/search/deferred_step.py.
 
-#include "deferred_step.h"
+#include "search/deferred_step.h"
 
 #include <algorithm>
 #include <utility>

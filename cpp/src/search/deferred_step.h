@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "step.h"
+#include "sessions/step.h"
 
 namespace s2t {
 

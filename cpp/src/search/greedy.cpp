@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "probabilities.h"
-#include "rows.h"
-#include "search.h"
+#include "search/probabilities.h"
+#include "search/rows.h"
+#include "search/search.h"
 
 namespace s2t {
 

@@ -1,4 +1,5 @@
-#include "probabilities.h"
+#include "numbers.h"
+#include "search/probabilities.h"
 
 #include <algorithm>
 #include <array>
@@ -52,14 +53,6 @@ std::vector<std::int64_t> best_places(Span<const float> scores, std::size_t keep
     }
     std::sort_heap(best.begin(), best.end(), before);
     return best;
-}
-
-float single(double value) {
-    constexpr double most = std::numeric_limits<float>::max();
-    if (std::fabs(value) > most) {
-        return std::copysign(std::numeric_limits<float>::infinity(), static_cast<float>(std::copysign(1.0, value)));
-    }
-    return static_cast<float>(value);
 }
 
 float length_divisor(std::int64_t length, double penalty) {

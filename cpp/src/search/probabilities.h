@@ -23,9 +23,6 @@ bool ranks_before(float one, float other);
 /// Places of the `keep` best of a row, lower ones first among equals.
 std::vector<std::int64_t> best_places(Span<const float> scores, std::size_t keep);
 
-/// A double as a float; what is too large becomes infinite.
-float single(double value);
-
 /// length ** penalty, by which a score is divided.
 float length_divisor(std::int64_t length, double penalty);
 

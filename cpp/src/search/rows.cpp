@@ -1,8 +1,8 @@
-#include "rows.h"
+#include "search/rows.h"
 
 #include <algorithm>
 
-#include "probabilities.h"
+#include "search/probabilities.h"
 
 namespace s2t {
 

@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "deferred_step.h"
-#include "plan.h"
-#include "rules.h"
-#include "step.h"
-#include "whole_row_rules.h"
+#include "options/plan.h"
+#include "search/deferred_step.h"
+#include "search/rules.h"
+#include "sessions/step.h"
+#include "search/whole_row_rules.h"
 
 namespace s2t {
 

@@ -1,8 +1,9 @@
-#include "rules.h"
+#include "search/rules.h"
 
 #include <algorithm>
 
-#include "probabilities.h"
+#include "numbers.h"
+#include "search/probabilities.h"
 
 namespace s2t {
 

@@ -9,7 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "plan.h"
+#include "options/plan.h"
 #include "s2t/span.h"
 
 namespace s2t {

@@ -5,8 +5,8 @@
 #include <functional>
 #include <vector>
 
-#include "plan.h"
-#include "step.h"
+#include "options/plan.h"
+#include "sessions/step.h"
 
 namespace s2t {
 

@@ -1,12 +1,13 @@
-#include "whole_row_rules.h"
+#include "search/whole_row_rules.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "probabilities.h"
-#include "python_text.h"
+#include "messages/python_text.h"
+#include "messages/sentences.h"
+#include "numbers.h"
 #include "s2t/errors.h"
-#include "sentences.h"
+#include "search/probabilities.h"
 
 namespace s2t {
 

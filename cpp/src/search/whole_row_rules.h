@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "plan.h"
-#include "rules.h"
+#include "options/plan.h"
 #include "s2t/span.h"
+#include "search/rules.h"
 
 namespace s2t {
 

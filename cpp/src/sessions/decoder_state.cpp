@@ -1,4 +1,4 @@
-#include "decoder_state.h"
+#include "sessions/decoder_state.h"
 
 #include <algorithm>
 #include <array>

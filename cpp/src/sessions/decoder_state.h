@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "manifest.h"
-#include "onnx_values.h"
-#include "step.h"
+#include "bundles/manifest.h"
+#include "sessions/step.h"
+#include "sessions/onnx_values.h"
 
 namespace s2t {
 

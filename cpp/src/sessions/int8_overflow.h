@@ -1,7 +1,7 @@
 /// Whether ONNX Runtime's products of uint8 with int8 are exact on this processor, found by computing one.
 #pragma once
 
-#include "onnx_values.h"
+#include "sessions/onnx_values.h"
 
 namespace s2t {
 

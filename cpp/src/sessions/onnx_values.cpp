@@ -1,4 +1,4 @@
-#include "onnx_values.h"
+#include "sessions/onnx_values.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "messages/sentences.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t {
 

@@ -1,4 +1,4 @@
-#include "session.h"
+#include "sessions/session.h"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 #include <iterator>
 #include <memory>
 
-#include "int8_overflow.h"
-#include "python_text.h"
+#include "messages/python_text.h"
+#include "sessions/int8_overflow.h"
 
 namespace s2t {
 
@@ -88,7 +88,7 @@ bool begins_with(const std::string& text, std::string_view beginning) {
 DecoderGraph decoder_graph(const PrecisionInfo& graphs, const DecoderInfo& info) {
     DecoderGraph decoder;
     decoder.info = info;
-    for (const TensorInfo& tensor : graphs.encoder.graph.outputs) {
+    for (const TensorInfo& tensor : graphs.encoder.outputs) {
         if (begins_with(tensor.name, "cross_")) {
             decoder.cross_names.push_back(tensor.name);
         }
@@ -136,7 +136,7 @@ OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, con
     const auto loaded = [&](const GraphInfo& graph) {
         return load(env_, bundle.path_of(graph.path), provider, threads, graphs.base == "int8");
     };
-    const auto load_encoder = [&] { encoder_ = loaded(graphs.encoder.graph); };
+    const auto load_encoder = [&] { encoder_ = loaded(graphs.encoder); };
     const auto load_decoder = [&] { decoder_.session = loaded(graphs.decoder_with_past); };
     // For a moment a session holds its weights twice, in the mapped file and packed. With the larger graph first it is
     // the smaller one that pays that on top of the other.

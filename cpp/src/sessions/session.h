@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "bundle.h"
-#include "decoder_state.h"
-#include "onnx_values.h"
+#include "bundles/bundle.h"
 #include "s2t/span.h"
+#include "sessions/decoder_state.h"
+#include "sessions/onnx_values.h"
 
 namespace s2t {
 

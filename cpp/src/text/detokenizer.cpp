@@ -1,13 +1,13 @@
-#include "detokenizer.h"
+#include "text/detokenizer.h"
 
 #include <utility>
 
-#include "joining_steps.h"
-#include "python_text.h"
+#include "messages/python_text.h"
+#include "messages/sentences.h"
+#include "messages/utf8.h"
 #include "s2t/errors.h"
-#include "sentences.h"
-#include "text_cleanup.h"
-#include "utf8.h"
+#include "text/joining_steps.h"
+#include "text/text_cleanup.h"
 
 namespace s2t {
 

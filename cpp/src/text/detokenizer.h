@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "manifest.h"
+#include "bundles/manifest.h"
 
 namespace s2t {
 

@@ -1,15 +1,15 @@
-#include "joining_steps.h"
+#include "text/joining_steps.h"
 
 #include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
 
-#include "python_text.h"
+#include "messages/python_text.h"
+#include "messages/sentences.h"
+#include "messages/utf8.h"
 #include "s2t/errors.h"
-#include "sentences.h"
-#include "text_cleanup.h"
-#include "utf8.h"
+#include "text/text_cleanup.h"
 
 namespace s2t {
 

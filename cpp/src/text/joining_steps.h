@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "manifest.h"
+#include "bundles/manifest.h"
 
 namespace s2t {
 

@@ -1,9 +1,9 @@
-#include "text_cleanup.h"
+#include "text/text_cleanup.h"
 
 #include <array>
 #include <utility>
 
-#include "utf8.h"
+#include "messages/utf8.h"
 
 namespace s2t {
 

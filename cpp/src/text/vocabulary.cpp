@@ -1,12 +1,12 @@
-#include "vocabulary.h"
+#include "text/vocabulary.h"
 
 #include <system_error>
 #include <utility>
 
-#include "python_text.h"
-#include "read_file.h"
+#include "bundles/read_file.h"
+#include "messages/python_text.h"
+#include "messages/sentences.h"
 #include "s2t/errors.h"
-#include "sentences.h"
 
 namespace s2t {
 

@@ -1,1 +1,11 @@
-"""Room."""
+"""What comes beside a model's weights: feature extractor, tokenizer, generation options, languages.
+
+Comes in: the files of a checkpoint.
+
+Goes out:
+    generation_defaults: generation_defaults, is_harmless, unsupported_options
+    languages: find_languages
+    loading: feature_settings, load_extractor, load_tokenizer
+    neutral: neutral_extractor, neutral_tokenizer
+    special_tokens: with_special_tokens
+"""

@@ -1,1 +1,10 @@
-"""Room."""
+"""Where a checkpoint's files are: what can be named, found on disk, or fetched from the hub.
+
+Comes in: names, directories, hub ids.
+
+Goes out:
+    files: CheckpointFiles, OnStage, fetch_weights, locate_checkpoint, read_licence
+    kinds: CheckpointSource, DEFAULT_SEED, FETCH_STAGES, PairSource, RandomWeightsSource, Source
+    recorded: source_of
+    weight_files: WEIGHT_FILES
+"""

@@ -1,4 +1,4 @@
-"""What an export can start from: a saved checkpoint, a pair of pretrained halves, or a configuration alone."""
+"""What an export can start from: a saved checkpoint, a pair of pretrained parts, or a configuration alone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PairSource:
     encoder_revision: str | None = None
     decoder_revision: str | None = None
     seed: int = DEFAULT_SEED
-    """Of the weights that neither half has."""
+    """Of the weights that neither part has."""
 
     @property
     def bundle_name(self) -> str:

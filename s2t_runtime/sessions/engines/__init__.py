@@ -1,1 +1,11 @@
-"""Sessions over TensorRT engines."""
+"""Decodes with TensorRT engines: which set, which profile, which memory; no call of CUDA.
+
+Comes in: a bundle, and an executor that runs engines: that of TensorRT, or a double in tests.
+
+Goes out:
+    choice: EngineHost, check_plans, choose_engines, engine_precision, find_engines
+    engine_set: EngineSet
+    executor: Block, NUMPY_TYPES, Place, Program
+    session: EngineSession
+    targets: RTX_TARGETS, gpu_problem, rtx_supports, target_of
+"""

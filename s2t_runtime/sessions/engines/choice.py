@@ -159,11 +159,12 @@ def _command(bundle: Bundle, precision: str | None, host: EngineHost) -> str:
     flavour = next(iter(able), "tensorrt")
     target = host.target if host.target in RTX_TARGETS else "portable"
     targets = f" --targets {target}" if flavour == "tensorrt-rtx" else ""
-    chosen = precision or _lowest(tuple(bundle.manifest.graphs))
+    chosen = precision or engine_precision(tuple(bundle.manifest.graphs))
     return f"compile-s2t {bundle.root} --flavour {flavour} --precision {chosen}{targets}"
 
 
-def _lowest(precisions: Sequence[str]) -> str:
+def engine_precision(precisions: Sequence[str]) -> str:
+    """The precision that engines are built in where nobody says: fp16 where the bundle has it."""
     return "fp16" if "fp16" in precisions else precisions[0]
 
 

@@ -1,6 +1,6 @@
-"""The calls through which engines are run: all that ``engine_session`` knows of a device.
+"""The calls through which engines are run: all that ``engines.session`` knows of a device.
 
-``session_tensorrt`` implements them with TensorRT and CUDA. Whatever is enqueued or copied towards
+``tensorrt.libraries`` implements them with TensorRT and CUDA. Whatever is enqueued or copied towards
 the device happens later, in the order of the calls; the host waits for it with ``synchronise``.
 """
 

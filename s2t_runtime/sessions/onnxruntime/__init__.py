@@ -1,1 +1,8 @@
-"""Sessions over ONNX graphs."""
+"""Sessions of ONNX Runtime, with any of its providers; session alone imports onnxruntime.
+
+Comes in: an opened bundle and the name of a provider.
+
+Goes out:
+    int8_overflow: EXACT_PRODUCTS, products_overflow
+    session: OnnxSession, runtime_description
+"""

@@ -1,6 +1,6 @@
 """Loads ONNX graphs with one of ONNX Runtime's providers, and makes sure that it is the one that computes.
 
-The module ``onnxruntime`` is handed in by ``session_onnxruntime``, which alone imports it.
+The module ``onnxruntime`` is handed in by ``onnxruntime.session``, which alone imports it.
 """
 
 from __future__ import annotations

@@ -79,15 +79,16 @@ class ProfileLimits:
         for utterances, samples in request.encoder_batches:
             self.pick(ENCODER, {"samples": samples, "batch": utterances})
         if FIRST_STEP in self.profiles:
-            self.pick(FIRST_STEP, {"batch": batch, "prompt": request.prompt})
+            self.pick(FIRST_STEP, {"batch": batch, "prompt": request.prompt_length})
         else:
             self.pick(
-                WITH_PAST, {"batch": batch, "beams": 1, "new": request.prompt, "past": 0, "rows": batch}
+                WITH_PAST,
+                {"batch": batch, "beams": 1, "new": request.prompt_length, "past": 0, "rows": batch},
             )
         # The last token is never fed: when it is chosen, all before it but the newest are in the cache.
-        steps = {request.prompt: batch, request.max_length - 2: rows}
+        steps = {request.prompt_length: batch, request.max_length - 2: rows}
         for past, cached in steps.items():
-            if request.prompt <= past <= request.max_length - 2:
+            if request.prompt_length <= past <= request.max_length - 2:
                 sizes = {"batch": batch, "beams": request.beams, "past": past, "new": 1, "rows": cached}
                 self.pick(WITH_PAST, sizes)
 

@@ -1,4 +1,4 @@
-"""Runs engines with TensorRT on a CUDA stream; the modules of both are handed in by ``session_tensorrt``.
+"""Runs engines with TensorRT on a CUDA stream; the modules of both are handed in by ``tensorrt.libraries``.
 
 Every program, which is an engine under one profile, has an execution context of its own, so that no profile is
 switched between steps. All contexts work in one stream, one after the other, and share one block of memory

@@ -1,7 +1,7 @@
 """The only runtime file that imports TensorRT, of either flavour, and NVIDIA's bindings of CUDA.
 
 Nothing of them is imported before engines are asked for, and every import that fails becomes a sentence.
-What is called with them stands in ``tensorrt_executor``, and what is bound where in ``engine_session``.
+What is called with them stands in ``tensorrt.executor``, and what is bound where in ``engines.session``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from benchmarks.gpu.cases import Problems, choose_cases, engine_precision
+from benchmarks.gpu.cases import Problems, choose_cases
+from s2t_runtime.sessions.engines.choice import engine_precision
 
 NO_RTX = 'tensorrt-rtx is not installed (pip install "export-s2t[tensorrt-rtx]")'
 FULL = Problems(None, None, None, {"tensorrt": None, "tensorrt-rtx": None})

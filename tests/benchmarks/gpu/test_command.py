@@ -146,7 +146,7 @@ def test_what_is_parsed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from benchmarks.gpu import main\n"
+        "import sys; from benchmarks.gpu.__main__ import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "print([name for name in ('torch', 'numpy', 'onnxruntime') if name in sys.modules])"

@@ -107,7 +107,7 @@ def test_a_preparation_whose_process_dies_is_told(
         encoding="ascii",
     )
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys, killed_preparation\nsys.modules['benchmarks.peer_killed'] = killed_preparation\n",
+        "import sys, killed_preparation\nsys.modules['benchmarks.peers.killed.peer'] = killed_preparation\n",
         encoding="ascii",
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))

@@ -16,7 +16,7 @@ from support.places import ROOT
 from benchmarks.errors import PeerError
 from benchmarks.peers.ctranslate2 import peer as peer_ctranslate2
 from benchmarks.peers.ctranslate2.between import between
-from benchmarks.peers.ctranslate2.peer import HalvesPeer, open_peer, prepare
+from benchmarks.peers.ctranslate2.peer import TwoPartPeer, open_peer, prepare
 from benchmarks.peers.ctranslate2.search import search_facts
 from benchmarks.peers.protocol import STAGES, Answer, Task
 from benchmarks.peers.tasks import make_tasks, recording_tasks
@@ -56,7 +56,7 @@ def eager(digits_bundle: Path, digits_checkpoint: Path, spoken: list[Task]) -> l
 
 def opened(
     digits_bundle: Path, digits_checkpoint: Path, directory: Path, tasks: list[Task], **further: Any
-) -> HalvesPeer:
+) -> TwoPartPeer:
     settings = prepare(
         str(directory),
         tasks,
@@ -74,13 +74,13 @@ def halves(
     digits_checkpoint: Path,
     spoken: list[Task],
     tmp_path_factory: pytest.TempPathFactory,
-) -> HalvesPeer:
+) -> TwoPartPeer:
     return opened(digits_bundle, digits_checkpoint, tmp_path_factory.mktemp("fp32"), spoken)
 
 
 @needs_ctranslate2
 def test_recordings_give_eagers_tokens_and_scores(
-    halves: HalvesPeer, spoken: list[Task], eager: list[Answer]
+    halves: TwoPartPeer, spoken: list[Task], eager: list[Answer]
 ) -> None:
     for task, wanted in zip(spoken, eager, strict=True):
         found = halves.answer(task)
@@ -104,7 +104,7 @@ def test_int8_is_int8_and_near(
 
 
 @needs_ctranslate2
-def test_as_many_tokens_as_are_asked_for_and_no_comparison(halves: HalvesPeer, counted: list[Task]) -> None:
+def test_as_many_tokens_as_are_asked_for_and_no_comparison(halves: TwoPartPeer, counted: list[Task]) -> None:
     for task in counted:
         times = halves.run(task).times
         assert halves.run(task).tokens == ()
@@ -124,7 +124,7 @@ def test_as_many_tokens_as_are_asked_for_and_no_comparison(halves: HalvesPeer, c
 
 @needs_ctranslate2
 def test_random_weights_are_compared_with_the_forced_last_token(
-    halves: HalvesPeer, counted: list[Task], monkeypatch: pytest.MonkeyPatch
+    halves: TwoPartPeer, counted: list[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(halves, "_facts", {**halves._facts, "untrained": True})
     (tokens,) = halves.answer(counted[0]).tokens
@@ -161,7 +161,7 @@ def test_models_that_it_cannot_compute(tmp_path: Path) -> None:
         )
         checkpoint = SimpleNamespace(model=model)
         with pytest.raises(PeerError) as caught:
-            halves.convert_halves(checkpoint, tmp_path, prompt=(0, 1), end=2, quantization=None)
+            halves.convert_parts(checkpoint, tmp_path, prompt=(0, 1), end=2, quantization=None)
         return str(caught.value)
 
     assert refused(HubertConfig(), GPT2Config()) == (

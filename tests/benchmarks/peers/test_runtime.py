@@ -81,7 +81,7 @@ def test_threads_that_nobody_lists_are_unknown(
 
 def test_the_encoder_is_what_the_result_says(peer: RuntimePeer, tasks: list[Task]) -> None:
     (result,) = peer._generate(tasks[1])
-    times = peer._session.times(0.0, 1e9, prompt=1)  # of the decoding just over
+    times = peer._session.times(0.0, 1e9, prompt_length=1)  # of the decoding just over
     assert times.encoder_s == pytest.approx(result.timings_s["encoder"], abs=2e-3)
     assert times.first_step_s >= result.timings_s["first_step"]
     assert times.decoding_s == pytest.approx(
@@ -101,7 +101,7 @@ def test_answers_are_those_of_the_model(peer: RuntimePeer, tasks: list[Task], mo
 def test_nothing_was_decoded_yet(digits_bundle: Path) -> None:
     session = open_session(open_bundle(digits_bundle), None, provider="cpu", threads=1, verify="fast")
     with pytest.raises(RuntimeError, match=r"^nothing was decoded yet$"):
-        TimedSession(session).times(0.0, 1.0, prompt=1)
+        TimedSession(session).times(0.0, 1.0, prompt_length=1)
 
 
 def test_engines_of_one_flavour_are_asked_for(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

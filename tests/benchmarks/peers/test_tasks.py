@@ -33,7 +33,7 @@ def test_every_length_with_every_number_of_beams(bundle: Bundle, tmp_path: Path)
         "num_beams": 5, "min_new_tokens": 7, "max_new_tokens": 7, "forced_bos_token_id": language
     }  # fmt: skip
     request = request_of(bundle, tasks[-1])
-    assert (request.encoder_batches, request.beams, request.prompt, request.max_length) == (
+    assert (request.encoder_batches, request.beams, request.prompt_length, request.max_length) == (
         ((1, 32_000),),
         5,
         1,

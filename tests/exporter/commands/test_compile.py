@@ -198,7 +198,7 @@ def test_a_run_needs_neither_torch_nor_onnx(root: Path) -> None:
     code = (
         "import sys\n"
         "for name in ('torch', 'transformers', 'onnx', 'onnx_ir', 'onnxscript'): sys.modules[name] = None\n"
-        "from exporter import engine_build\n"
+        "from exporter.engines import build as engine_build\n"
         "from exporter.engines.options import EngineOptions\n"
         "from s2t_runtime.bundles.bundle import open_bundle\n"
         "engine_build.choose_flavour = lambda asked: asked\n"

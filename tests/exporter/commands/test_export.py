@@ -362,11 +362,11 @@ def test_a_missing_extra_gives_the_one_line_to_install(
     assert fake.calls == []
 
 
-@pytest.mark.parametrize("module", ["cli_export", "cli_check"])
+@pytest.mark.parametrize("module", ["export", "check"])
 def test_help_imports_nothing_heavy(module: str) -> None:
     code = (
         "import sys\n"
-        f"from exporter.{module} import main\n"
+        f"from exporter.commands.{module} import main\n"
         "main(['--help'], standalone_mode=False)\n"
         f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
     )

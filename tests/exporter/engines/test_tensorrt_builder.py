@@ -109,11 +109,12 @@ class TestTensorRtRtx:
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package in the exporter's place, whose child does what a test writes into it."""
-    package = tmp_path / "fake" / "exporter"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    monkeypatch.setattr(engine_process, "_ROOT", package.parent)
-    return package / "engine_tensorrt.py"
+    room = tmp_path / "fake" / "exporter" / "engines"
+    room.mkdir(parents=True)
+    (room.parent / "__init__.py").touch()
+    (room / "__init__.py").touch()
+    monkeypatch.setattr(engine_process, "_ROOT", room.parent.parent)
+    return room / "tensorrt_builder.py"
 
 
 def test_a_killed_child(child: Path) -> None:

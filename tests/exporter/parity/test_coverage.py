@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.parity.coverage import plan_for
+from exporter.parity.coverage import coverage_for
 
-SMALL, LARGE = plan_for(10_000_000), plan_for(800_000_000)
+SMALL, LARGE = coverage_for(10_000_000), coverage_for(800_000_000)
 
 
 def bundle(

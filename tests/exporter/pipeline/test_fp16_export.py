@@ -17,11 +17,11 @@ from exporter.errors import GraphError
 from exporter.onnx.checks import check_graph
 from exporter.onnx.write_graphs import write_decoders, write_encoder
 from exporter.parity.graphs import compare_graphs
-from exporter.precisions.fp16_check import HalfCheck
+from exporter.precisions.fp16_check import Fp16Check
 from exporter.reference.eager import EagerReference
 from exporter.reference.hard_audio import hard_audio
 from graphs import GraphSignature, TensorSpec, decoder_geometry
-from graphs.precision.blocks import BlockPlan
+from graphs.precision.blocks import PrecisionAssignment
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,16 +43,18 @@ def checkpoint_of(pair: Pair) -> Checkpoint:
     return unsaved(model, extractor)
 
 
-def plan_of(checkpoint: Checkpoint) -> BlockPlan:
+def plan_of(checkpoint: Checkpoint) -> PrecisionAssignment:
     cases = hard_audio(16_000, min_samples=400, max_samples=4_000, parameters=1)[:1]
-    return HalfCheck(checkpoint, cases, prompt=[2]).plan
+    return Fp16Check(checkpoint, cases, prompt=[2]).assignment
 
 
-def faults_of(checkpoint: Checkpoint, plan: BlockPlan, directory: Path) -> list[str]:
+def faults_of(checkpoint: Checkpoint, assignment: PrecisionAssignment, directory: Path) -> list[str]:
     decoder = checkpoint.model.decoder
     geometry = decoder_geometry(decoder)
-    write_encoder(checkpoint, geometry, min_samples=400, max_samples=60_000, directory=directory, plan=plan)
-    write_decoders(decoder, geometry, directory, lambda _: None, plan)
+    write_encoder(
+        checkpoint, geometry, min_samples=400, max_samples=60_000, directory=directory, assignment=assignment
+    )
+    write_decoders(decoder, geometry, directory, lambda _: None, assignment)
     rows = compare_graphs(EagerReference(checkpoint), directory, geometry, min_samples=400, precision="fp16")
     assert len(rows) == 9
     return [f"{row.output} {row.maximum} > {row.limit}" for row in rows if not row.passed]
@@ -70,8 +72,8 @@ def test_fp16_graphs_are_near_eager(tmp_path: Path, pair: Pair) -> None:
 @pytest.mark.parametrize("decoder", ["mbart", "trocr"])
 def test_blocks_in_float32_work_on_float16_states_and_caches(tmp_path: Path, decoder: str) -> None:
     checkpoint = checkpoint_of(Pair("wav2vec2-layer", decoder))
-    plan = plan_of(checkpoint)
-    assert faults_of(checkpoint, plan.widened(plan.blocks), tmp_path) == []
+    assignment = plan_of(checkpoint)
+    assert faults_of(checkpoint, assignment.widened(assignment.blocks), tmp_path) == []
     model = ir.load(tmp_path / "decoder_with_past.onnx")
     caches = [value for value in model.graph.inputs if str(value.name).startswith(("past_", "cross_"))]
     assert {value.dtype for value in caches} == {ir.DataType.FLOAT16}

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from support.tiny import models as tiny_models
 from support.tiny.unsaved import unsaved
 
-from exporter.precisions.fp16_check import Fault, HalfCheck
+from exporter.precisions.fp16_check import Fault, Fp16Check
 from exporter.reference.hard_audio import AudioCase, hard_audio, recorded
 from exporter.reference.utterance import Utterance
 
@@ -34,9 +34,9 @@ def cases() -> tuple[AudioCase, ...]:
     return hard_audio(RATE, min_samples=SHORTEST, max_samples=LONGEST, parameters=1)
 
 
-def check_of(model: Any, chosen: Sequence[AudioCase] | None = None) -> HalfCheck:
+def check_of(model: Any, chosen: Sequence[AudioCase] | None = None) -> Fp16Check:
     extractor = tiny_models.tiny_extractor(model.config.encoder.model_type)
-    return HalfCheck(unsaved(model, extractor), chosen or cases()[:3], prompt=[2])
+    return Fp16Check(unsaved(model, extractor), chosen or cases()[:3], prompt=[2])
 
 
 def test_onnx_runtime_on_the_cpu_hides_an_overflow() -> None:
@@ -87,12 +87,12 @@ def test_a_model_that_fits_is_near_float32_and_stays_as_it_was(encoder: str, dec
     model = tiny_models.tiny_model(encoder, decoder)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     check = check_of(model)
-    trial = check.trial(check.plan)
+    trial = check.trial(check.assignment)
     assert trial.fault is None
     assert trial.errors is not None
     assert 0 < trial.errors.log_prob_difference < 0.1
     assert trial.errors.token_agreement > 0.9
-    exact = check.trial(check.plan.widened(check.plan.blocks)).errors
+    exact = check.trial(check.assignment.widened(check.assignment.blocks)).errors
     assert exact is not None
     # States and caches are float16 all the same.
     assert 0 < exact.log_prob_difference < trial.errors.log_prob_difference
@@ -105,8 +105,8 @@ def test_a_restricted_projection_is_judged_by_its_own_rows() -> None:
     model = tiny_models.tiny_model("wav2vec2-group", "gpt2")
     head, ids = model.decoder.lm_head, torch.tensor([0, 2, 9, 17, 37, 38, 41, 55])
     extractor = tiny_models.tiny_extractor(model.config.encoder.model_type)
-    check = HalfCheck(unsaved(model, extractor), cases()[:1], prompt=[2], output_ids=ids)
-    trial = check.trial(check.plan)
+    check = Fp16Check(unsaved(model, extractor), cases()[:1], prompt=[2], output_ids=ids)
+    trial = check.trial(check.assignment)
     assert trial.errors is not None
     assert 0 < trial.errors.log_prob_difference < 0.1
     (reference,) = check._references
@@ -123,15 +123,15 @@ def test_the_first_fault_in_the_order_of_computation_is_reported() -> None:
     encoder_layer, decoder_layer = model.encoder.encoder.layers[1], model.decoder.model.decoder.layers[0]
     decoder_layer.fc1.bias += 1e6
     check = check_of(model)
-    assert check.trial(check.plan).fault == Fault(
+    assert check.trial(check.assignment).fault == Fault(
         "decoder.model.decoder.layers.0.fc1", at_exit=False, case="speech"
     )
     encoder_layer.feed_forward.output_dense.bias += 1e6
     check = check_of(model)
     name = "encoder.encoder.layers.1.feed_forward.output_dense"
-    assert check.trial(check.plan).fault == Fault(name, at_exit=False, case="speech")
+    assert check.trial(check.assignment).fault == Fault(name, at_exit=False, case="speech")
     # In float32 its result still does not fit the float16 of the block around it.
-    assert check.trial(check.plan.widened([name])).fault == Fault(name, at_exit=True, case="speech")
+    assert check.trial(check.assignment.widened([name])).fault == Fault(name, at_exit=True, case="speech")
 
 
 @torch.no_grad()
@@ -145,7 +145,7 @@ def test_a_block_that_would_mix_types_is_to_blame() -> None:
     check = check_of(model)
     name = "encoder.encoder.layers.0.attention"
     assert check.peaks[f"{name}.k_proj"] > 65504
-    keys = check.plan.widened([f"{name}.k_proj"], [f"{name}.k_proj"])
+    keys = check.assignment.widened([f"{name}.k_proj"], [f"{name}.k_proj"])
     assert check.trial(keys).fault == Fault(name, at_exit=False, case="speech")
     assert check.trial(keys.widened([name])).fault is None
 
@@ -159,7 +159,7 @@ def test_an_error_of_the_model_itself_is_not_taken_for_a_fault(monkeypatch: pyte
 
     monkeypatch.setattr(model.decoder.lm_head, "forward", broken)
     with pytest.raises(RuntimeError, match="no such thing"):
-        check.trial(check.plan)
+        check.trial(check.assignment)
 
 
 def test_parameters_are_counted_with_their_blocks() -> None:
@@ -169,7 +169,7 @@ def test_parameters_are_counted_with_their_blocks() -> None:
     # WavLM reads the weights of its projections without calling them.
     own = check.extra_bytes(["encoder.encoder.layers.0.attention"])
     assert own >= 2 * sum(parameter.numel() for parameter in attention.q_proj.parameters())
-    decoder = [block for block in check.plan.blocks if block.startswith("decoder")]
+    decoder = [block for block in check.assignment.blocks if block.startswith("decoder")]
     # The embedding is tied, so that two blocks own it.
     assert check.extra_bytes(decoder) == 2 * sum(
         parameter.numel() for parameter in model.decoder.parameters()

@@ -23,7 +23,7 @@ from exporter.precisions.int8_graphs import (
 )
 from exporter.precisions.policy import allowed, search_policy, within
 from exporter.reference.hard_audio import hard_audio
-from graphs.precision.blocks import BlockPlan
+from graphs.precision.blocks import PrecisionAssignment
 from s2t_runtime.bundles.manifest import PrecisionErrors
 
 EOS = 2
@@ -63,7 +63,7 @@ def careless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_every_block_that_multiplies_is_named_with_its_weights(float32: Path, check: Int8Check) -> None:
     sizes = product_sizes(float32)
-    assert tuple(sizes) == check.plan.blocks
+    assert tuple(sizes) == check.assignment.blocks
     assert sizes[HEAD] == 400 * 160
     assert any(block.startswith("encoder.adapter") for block in sizes)
     assert check.extra_bytes([HEAD]) == 3 * 400 * 160
@@ -75,15 +75,15 @@ def test_every_block_that_multiplies_is_named_with_its_weights(float32: Path, ch
 
 
 def test_the_whole_model_keeps_the_budget(check: Int8Check) -> None:
-    trial = check.trial(check.plan)
+    trial = check.trial(check.assignment)
     assert trial.errors is not None
     assert 0 < trial.errors.log_prob_difference < allowed().log_prob_difference
     assert trial.errors.token_agreement == 1
 
 
 def test_nothing_in_int8_is_float32_itself_but_for_the_table(check: Int8Check) -> None:
-    whole = check.trial(check.plan).errors
-    none = check.trial(check.plan.widened(check.plan.blocks)).errors
+    whole = check.trial(check.assignment).errors
+    none = check.trial(check.assignment.widened(check.assignment.blocks)).errors
     assert whole is not None
     assert none is not None
     assert none.log_prob_difference < whole.log_prob_difference / 2
@@ -92,10 +92,10 @@ def test_nothing_in_int8_is_float32_itself_but_for_the_table(check: Int8Check) -
 def test_a_block_that_breaks_the_budget_stays_in_float32(
     check: Int8Check, careless: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = [block for block in check.plan.blocks if block == careless or "layers.1.fc" in block]
-    monkeypatch.setattr(check, "plan", BlockPlan(tuple(few)))
+    few = [block for block in check.assignment.blocks if block == careless or "layers.1.fc" in block]
+    monkeypatch.setattr(check, "assignment", PrecisionAssignment(tuple(few)))
     found = search_policy(check, allowed(), "int8")
-    assert careless in found.plan.float32
+    assert careless in found.assignment.float32
     block = found.record.blocks[careless]
     assert block.precision == "float32"
     assert block.extra_bytes == 3 * 400 * 160
@@ -105,7 +105,7 @@ def test_a_block_that_breaks_the_budget_stays_in_float32(
 
 
 def test_a_budget_that_cannot_be_kept_is_refused(check: Int8Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "plan", BlockPlan((HEAD,)))
+    monkeypatch.setattr(check, "assignment", PrecisionAssignment((HEAD,)))
     monkeypatch.setattr(check, "harm", lambda _: 1.0)
     with pytest.raises(
         PrecisionError, match=r"^int8 does not keep its budget with any choice of blocks: .*"
@@ -137,7 +137,7 @@ def test_no_copy_of_a_weight_is_left_in_float32(float32: Path, tmp_path: Path) -
 
 
 def test_a_trial_leaves_nothing_behind(check: Int8Check) -> None:
-    check.trial(check.plan)
+    check.trial(check.assignment)
     assert list(check._working.parent.iterdir()) == []
 
 

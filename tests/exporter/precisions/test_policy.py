@@ -18,14 +18,14 @@ from exporter.errors import PrecisionError
 from exporter.onnx.write_graphs import write_decoders, write_encoder
 from exporter.parity.differences import RELATIVE_TOLERANCE
 from exporter.parity.graphs import compare_graphs
-from exporter.precisions.fp16_check import Fault, HalfCheck, Trial
-from exporter.precisions.policy import FoundPolicy, allowed, half_policy, search_policy, within
+from exporter.precisions.fp16_check import Fault, Fp16Check, Trial
+from exporter.precisions.policy import FoundPolicy, allowed, fp16_policy, search_policy, within
 from exporter.reference.eager import EagerReference
 from exporter.reference.hard_audio import hard_audio, recorded
 from exporter.reference.probe_audio import probe_utterance
 from exporter.reference.utterance import Utterance
 from graphs import decoder_geometry
-from graphs.precision.blocks import LARGEST_HALF, BlockPlan
+from graphs.precision.blocks import LARGEST_HALF, PrecisionAssignment
 from s2t_runtime.bundles.manifest import BlockPrecision, PrecisionErrors
 
 FIXED = {"features", "norms", "softmax", "scores"}
@@ -48,16 +48,16 @@ def checkpoint_of(
     return unsaved(model, tiny_models.tiny_extractor(model.config.encoder.model_type))
 
 
-def check_of(checkpoint: Checkpoint) -> HalfCheck:
+def check_of(checkpoint: Checkpoint) -> Fp16Check:
     cases = hard_audio(16_000, min_samples=400, max_samples=9_000, parameters=1)
-    return HalfCheck(checkpoint, cases, prompt=[2])
+    return Fp16Check(checkpoint, cases, prompt=[2])
 
 
 def named(found: FoundPolicy) -> set[str]:
     return set(found.record.blocks) - FIXED
 
 
-def largest(check: HalfCheck, block: str) -> float:
+def largest(check: Fp16Check, block: str) -> float:
     return check.peaks[block]
 
 
@@ -78,15 +78,20 @@ def assert_exported_finite_and_within_budget(
     checkpoint: Checkpoint, found: FoundPolicy, directory: Path
 ) -> None:
     """In torch's half arithmetic, and the files in ONNX Runtime."""
-    errors = check_of(checkpoint).trial(found.plan).errors
+    errors = check_of(checkpoint).trial(found.assignment).errors
     assert errors is not None
     assert within(errors, BUDGET)
     decoder = checkpoint.model.decoder
     geometry = decoder_geometry(decoder)
     write_encoder(
-        checkpoint, geometry, min_samples=400, max_samples=60_000, directory=directory, plan=found.plan
+        checkpoint,
+        geometry,
+        min_samples=400,
+        max_samples=60_000,
+        directory=directory,
+        assignment=found.assignment,
     )
-    write_decoders(decoder, geometry, directory, lambda _: None, found.plan)
+    write_decoders(decoder, geometry, directory, lambda _: None, found.assignment)
     rows = compare_graphs(EagerReference(checkpoint), directory, geometry, min_samples=400, precision="fp16")
     assert [row for row in rows if not row.passed] == []
     assert {row.output for row in rows} >= {"encoder_states", "cross_key", "logits", "present_value"}
@@ -118,7 +123,7 @@ def test_a_feed_forward_that_overflows_inside_is_named_and_nothing_else() -> Non
         f"encoder.encoder.layers.1.feed_forward.{part}"
         for part in ("intermediate_dense", "intermediate_act_fn")
     }
-    assert check.trial(check.plan).fault is not None
+    assert check.trial(check.assignment).fault is not None
     found = search_policy(check, BUDGET)
     assert named(found) == {"encoder.encoder.layers.1.feed_forward"}
     block = found.record.blocks["encoder.encoder.layers.1.feed_forward"]
@@ -184,10 +189,10 @@ def test_a_recording_can_need_what_built_in_audio_does_not() -> None:
         model, tiny_models.tiny_extractor(model.config.encoder.model_type, do_normalize=False)
     )
     cases = hard_audio(16_000, min_samples=400, max_samples=9_000, parameters=1)
-    assert named(half_policy(checkpoint, cases, prompt=[2], max_positions=None)) == set()
+    assert named(fp16_policy(checkpoint, cases, prompt=[2], max_positions=None)) == set()
     # Samples as integers hold them: far beyond what a model without normalisation is made for.
     integers = Utterance("integers.wav", 32_767 * probe_utterance(0.5, 16_000, 1) * 40)
-    found = half_policy(checkpoint, (*cases, *recorded([integers])), prompt=[2], max_positions=None)
+    found = fp16_policy(checkpoint, (*cases, *recorded([integers])), prompt=[2], max_positions=None)
     assert named(found)
     assert all("(audio: integers.wav)" in found.record.blocks[name].reason for name in named(found))
 
@@ -195,7 +200,7 @@ def test_a_recording_can_need_what_built_in_audio_does_not() -> None:
 def test_a_budget_that_is_broken_widens_the_most_harmful_part_first() -> None:
     checkpoint = checkpoint_of()
     check = check_of(checkpoint)
-    errors = check.trial(check.plan).errors
+    errors = check.trial(check.assignment).errors
     assert errors is not None
     tight = dataclasses.replace(BUDGET, log_prob_difference=0.95 * errors.log_prob_difference)
     found = search_policy(check, tight)
@@ -203,30 +208,30 @@ def test_a_budget_that_is_broken_widens_the_most_harmful_part_first() -> None:
     assert within(found.record.measured, tight)
     for name in named(found):
         assert "alone in float16 it moves a log-probability by" in found.record.blocks[name].reason
-    every = frozenset(check.plan.blocks)
-    assert found.plan.float32 < every
+    every = frozenset(check.assignment.blocks)
+    assert found.assignment.float32 < every
 
 
 class Scripted:
     """A check that answers by a script: what the search makes of answers that no small model gives."""
 
     def __init__(self, *answers: Fault | PrecisionErrors) -> None:
-        self.plan = BlockPlan(
+        self.assignment = PrecisionAssignment(
             ("encoder", "encoder.layers.0", "encoder.layers.0.norm", "decoder", "decoder.head")
         )
         self.norms = frozenset({"encoder.layers.0.norm"})
         self.left_out: Mapping[str, BlockPrecision] = {}
         self.peaks = {"encoder.layers.0": 1e6, "decoder.head": 3.0}
         self.answers = list(answers)
-        self.asked: list[BlockPlan] = []
+        self.asked: list[PrecisionAssignment] = []
 
-    def trial(self, plan: BlockPlan) -> Trial:
-        self.asked.append(plan)
+    def trial(self, assignment: PrecisionAssignment) -> Trial:
+        self.asked.append(assignment)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return Trial(answer, None) if isinstance(answer, Fault) else Trial(None, answer)
 
-    def harm(self, plan: BlockPlan) -> float:
-        return 0.1 * len(plan.float32)
+    def harm(self, assignment: PrecisionAssignment) -> float:
+        return 0.1 * len(assignment.float32)
 
     def extra_bytes(self, blocks: Collection[str]) -> int:
         return len(blocks)
@@ -241,7 +246,7 @@ def test_no_choice_of_blocks_keeps_the_budget() -> None:
         r"or allow more with --budget$",
     ):
         search_policy(check, BUDGET)
-    assert check.asked[-1].float32 == frozenset(check.plan.blocks) - check.norms
+    assert check.asked[-1].float32 == frozenset(check.assignment.blocks) - check.norms
 
 
 def test_a_value_that_float32_does_not_mend_is_an_error() -> None:
@@ -262,7 +267,7 @@ def test_a_result_that_does_not_leave_its_block_is_handed_on_in_float32() -> Non
     norm = "encoder.layers.0.norm"
     check = Scripted(Fault(norm, at_exit=True, case="loud"), PrecisionErrors(0.0, 1.0))
     found = search_policy(check, BUDGET)
-    assert (found.plan.float32, found.plan.unbounded) == (frozenset(), frozenset({norm}))
+    assert (found.assignment.float32, found.assignment.unbounded) == (frozenset(), frozenset({norm}))
 
 
 def test_the_tolerance_of_fp16_is_between_its_rounding_and_a_fault() -> None:

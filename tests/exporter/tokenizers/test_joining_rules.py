@@ -1,4 +1,4 @@
-"""Decoders of a tokenizer.json and the joining rules that they come to; test_tokenizer_files.py has each kind."""
+"""Decoders of a tokenizer.json and the joining rules that they come to; test_files.py has each kind."""
 
 from __future__ import annotations
 

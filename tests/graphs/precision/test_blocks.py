@@ -15,8 +15,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from graphs import EncoderGraph, WaveformSettings
 from graphs.precision.blocks import (
     LARGEST_HALF,
-    BlockPlan,
     Crossing,
+    PrecisionAssignment,
     blocks_of,
     in_precisions,
     is_norm,
@@ -74,11 +74,13 @@ def states() -> Tensor:
     return torch.randn((2, 5, 8), generator=torch.Generator().manual_seed(1))
 
 
-def plan_of(stack: nn.Module, states: Tensor) -> BlockPlan:
-    return BlockPlan(blocks_of({"net": stack}, lambda: stack(states)))
+def plan_of(stack: nn.Module, states: Tensor) -> PrecisionAssignment:
+    return PrecisionAssignment(blocks_of({"net": stack}, lambda: stack(states)))
 
 
-def types_in(stack: nn.Module, plan: BlockPlan, *given: Any, **named: Any) -> dict[str, tuple[Any, ...]]:
+def types_in(
+    stack: nn.Module, assignment: PrecisionAssignment, *given: Any, **named: Any
+) -> dict[str, tuple[Any, ...]]:
     """Block -> types of what it takes, computes and hands on."""
     found: dict[str, list[Any]] = {}
 
@@ -88,7 +90,7 @@ def types_in(stack: nn.Module, plan: BlockPlan, *given: Any, **named: Any) -> di
         else:
             found[crossing.block] = [crossing.after[0].dtype]
 
-    with in_precisions({"net": stack}, plan, watch), torch.no_grad():
+    with in_precisions({"net": stack}, assignment, watch), torch.no_grad():
         stack(*given, **named)
     return {block: tuple(types) for block, types in found.items()}
 
@@ -112,7 +114,7 @@ def test_norms_and_softmax_compute_in_float32_and_all_else_in_float16(stack: Sta
 def test_softmax_is_float32_inside(stack: Stack) -> None:
     # Of equal scores: float16 sums of many small shares are off by 1e-3, float32's are not.
     scores = torch.zeros((1, 4000), dtype=HALF)
-    with in_precisions({"net": stack}, BlockPlan(())):
+    with in_precisions({"net": stack}, PrecisionAssignment(())):
         for softmax in (torch.softmax, nn.functional.softmax, Tensor.softmax):
             result = softmax(scores, -1)
             assert result.dtype is HALF
@@ -126,11 +128,11 @@ def test_softmax_is_float32_inside(stack: Stack) -> None:
 def test_softmax_is_float32_inside_torchs_own_attention() -> None:
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(8, 1).eval()
-    plan = BlockPlan(("net",))
+    assignment = PrecisionAssignment(("net",))
     # The queries are all alike, so that every key has an equal share and the result is the mean of the values.
     states = torch.randn((4000, 1, 8)).half()
     query = torch.zeros((1, 1, 8)).half()
-    with torch.no_grad(), in_precisions({"net": attention}, plan):
+    with torch.no_grad(), in_precisions({"net": attention}, assignment):
         own = nn.functional.multi_head_attention_forward
         options = {
             "bias_k": None,
@@ -158,12 +160,12 @@ def test_a_block_in_float32_takes_float16_caches_and_one_in_float16_no_float32_o
             return torch.matmul(states, self.cached)
 
     product, states = Product(), torch.ones((2, 5, 3))
-    with in_precisions({"net": product}, BlockPlan(("net",), frozenset({"net"}))):
+    with in_precisions({"net": product}, PrecisionAssignment(("net",), frozenset({"net"}))):
         assert product(states).dtype is FULL
     product.cached = product.cached.float()
     with (
         pytest.raises(RuntimeError, match=r"scalar type|dtype"),
-        in_precisions({"net": product}, BlockPlan(("net",))),
+        in_precisions({"net": product}, PrecisionAssignment(("net",))),
     ):
         product(states)
 
@@ -212,14 +214,14 @@ def test_everything_is_as_before_afterwards(stack: Stack, states: Tensor) -> Non
     kept = {name: (id(value), value.dtype) for name, value in stack.named_parameters()}
     with torch.no_grad():
         before = stack(states).last_hidden_state
-    plan = plan_of(stack, states)
+    assignment = plan_of(stack, states)
 
     def broken(_: Crossing) -> None:
         raise ValueError("stop")
 
-    with pytest.raises(ValueError, match="stop"), in_precisions({"net": stack}, plan, broken):
+    with pytest.raises(ValueError, match="stop"), in_precisions({"net": stack}, assignment, broken):
         stack(states)
-    with in_precisions({"net": stack}, plan), torch.no_grad():
+    with in_precisions({"net": stack}, assignment), torch.no_grad():
         assert not torch.equal(stack(states).last_hidden_state, before)
     assert {name: (id(value), value.dtype) for name, value in stack.named_parameters()} == kept
     with torch.no_grad():
@@ -230,10 +232,10 @@ def test_what_is_never_called_belongs_to_the_block_around_it(stack: Stack, state
     modules, blocks = dict(named_modules({"net": stack})), plan_of(stack, states).blocks
     owned = own_parameters(modules, blocks)
     assert owned["net"] == [(stack.silent, "weight"), (stack.silent, "bias")]
-    with in_precisions({"net": stack}, BlockPlan(blocks)):
+    with in_precisions({"net": stack}, PrecisionAssignment(blocks)):
         assert stack.silent.weight.dtype is HALF
         assert stack.layers[0].norm.weight.dtype is FULL
-    with in_precisions({"net": stack}, BlockPlan(blocks).widened(["net"])):
+    with in_precisions({"net": stack}, PrecisionAssignment(blocks).widened(["net"])):
         assert stack.silent.weight.dtype is FULL
 
 
@@ -250,7 +252,7 @@ def test_weight_norm_is_computed_in_float32() -> None:
         conv.parametrizations.weight.original1 *= 1e4  # its square is beyond float16
     wanted = conv.weight.detach()
     audio = torch.randn((1, 4, 9))
-    with in_precisions({"net": conv}, BlockPlan(("net",))), torch.no_grad():
+    with in_precisions({"net": conv}, PrecisionAssignment(("net",))), torch.no_grad():
         assert torch.equal(conv.weight, wanted.to(HALF))
         assert conv(audio).isfinite().all()
     assert torch.equal(conv.weight, wanted)
@@ -293,9 +295,9 @@ def test_encoders_of_many_families_stay_near_float32(encoder: str, decoder: str)
     roots = model_roots(model)
     with torch.no_grad():
         wanted = graph(audio, lengths)
-        plan = BlockPlan(blocks_of(roots, lambda: graph(audio, lengths)))
+        assignment = PrecisionAssignment(blocks_of(roots, lambda: graph(audio, lengths)))
         graph.state_type = HALF
-        with in_precisions(roots, plan):
+        with in_precisions(roots, assignment):
             got = graph(audio, lengths)
     assert torch.equal(got[1], wanted[1])
     for mine, theirs in zip(got[2:], wanted[2:], strict=True):

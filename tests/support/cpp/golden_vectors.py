@@ -1,6 +1,6 @@
 """Golden vectors of the digits model: what eager PyTorch answers, for every host of a bundle to give as well.
 
-    PYTHONPATH=.:tests:examples/digits python tests/support/cpp/golden_vectors.py BUNDLE OUTPUT
+    PYTHONPATH=.:tests:examples/digits python -m support.cpp.golden_vectors BUNDLE OUTPUT
 
 writes OUTPUT/golden.json, whose audio lies beside it, and what else the tests of cpp/ compare with: the answers of
 s2t_runtime to many more options (runtime.json), altered bundles and what is said of them (refusals.json), texts

@@ -146,7 +146,7 @@ CASES = [
         "renormalize_logits",
         lambda base: {"renormalize_logits": True, "suppress_tokens": (base.word(0), base.word(2))},
     ),
-    # What sampling draws is compared in test_digits_sampling.py; switched off it must change nothing.
+    # What sampling draws is compared in tests/digits/test_sampling.py; switched off it must change nothing.
     Case(
         "do_sample False",
         lambda _: {"do_sample": False, "temperature": 1.0},

@@ -1,4 +1,4 @@
-"""A test double of the device behind ``engine_session``: engines become the ONNX graphs they are built from.
+"""A test double of the device behind ``engines.session``: engines become the ONNX graphs they are built from.
 
 It has the same calls and really moves bytes between buffers of its own, and it refuses what a device would
 answer with rubbish. What it computes is ONNX Runtime's on the CPU: it says whether the session binds the

@@ -1,6 +1,6 @@
 """Stand-ins for the modules tensorrt_rtx and cuda.bindings.runtime, with the host's memory as the device's.
 
-They have the calls that ``tensorrt_executor`` makes and no others; the tests compare their names with the real
+They have the calls that ``tensorrt.executor`` makes and no others; the tests compare their names with the real
 bindings. What a plan computes is the ONNX graph whose path it holds, by ONNX Runtime on the CPU.
 """
 

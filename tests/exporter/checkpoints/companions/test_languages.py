@@ -83,7 +83,9 @@ def test_a_copy_with_another_tokenizer_is_not_known(tmp_path: Path) -> None:
 
 
 def test_the_table_names_its_source() -> None:
-    table = json.loads(resources.files("exporter").joinpath(KNOWN).read_text(encoding="utf-8"))
+    table = json.loads(
+        resources.files("exporter.checkpoints.companions").joinpath(KNOWN).read_text(encoding="utf-8")
+    )
     assert "model card" in table["source"].lower()
     assert set(table["checkpoints"].values()) == set(table["languages"])
     assert len(table["checkpoints"]) == 2 * len(SIZES)

@@ -46,7 +46,7 @@ def graph() -> bytes:
 
 
 def test_the_bytes_are_the_graph_in_python_and_cpp() -> None:
-    source = (ROOT / "cpp" / "src" / "int8_overflow.cpp").read_text(encoding="utf-8")
+    source = (ROOT / "cpp" / "src" / "sessions" / "int8_overflow.cpp").read_text(encoding="utf-8")
     (array,) = re.findall(r"product_graph\{(.*?)\}", source, re.DOTALL)
     assert graph() == int8_overflow._PRODUCT
     assert bytes(int(one, 16) for one in array.replace("\n", " ").split(",")) == int8_overflow._PRODUCT

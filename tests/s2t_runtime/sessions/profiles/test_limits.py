@@ -17,7 +17,7 @@ from s2t_runtime.sessions.protocol import Request
 SHORT = Limits("short", (400, 80_000), (1, 249), candidates=40)
 LONG = Limits("long", (80_001, 480_000), (250, 1499), candidates=40)
 WIDE = Limits("wide", (400, 480_000), (1, 1499), candidates=40)
-FITTING = Request(((1, 480_000),), beams=5, prompt=1, max_length=64)
+FITTING = Request(((1, 480_000),), beams=5, prompt_length=1, max_length=64)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_the_profile_for_the_smallest_sizes_is_taken(several: EngineSet) -> None
 
 def test_a_request_within_the_profiles_passes(engines: EngineSet, digits_bundle: Path) -> None:
     engines.limits.check(FITTING)
-    engines.limits.check(Request(((1, 400),) * 4, beams=5, prompt=8, max_length=64))
+    engines.limits.check(Request(((1, 400),) * 4, beams=5, prompt_length=8, max_length=64))
     first = engine_set(open_bundle(digits_bundle), WIDE, first_step=True)
     first.limits.check(FITTING)
     assert set(first.limits.profiles) == {ENCODER, WITH_PAST, FIRST_STEP}
