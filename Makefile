@@ -26,7 +26,7 @@ FUZZ_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-all test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
-  test-cpp fuzz-cpp check lint types format clean
+  test-cpp fuzz-cpp check lint types format tree clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
@@ -163,6 +163,9 @@ types: $(STAMP)  ## mypy
 format: $(STAMP)  ## rewrite the files as ruff wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
+
+tree: $(STAMP)  ## write the tree of the source into docs/architecture.md
+	PYTHONPATH=.:tests $(BIN)/python -m support.tree_page
 
 clean:  ## remove what builds, tests and the demo leave; the environment stays
 	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
