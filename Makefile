@@ -23,9 +23,13 @@ CPP_VECTORS := build/vectors
 JOBS ?= 2
 PARALLEL := --jobs=$(JOBS)
 FUZZ_SECONDS ?= 20
+# What the runtime's tests need of torch and the exporter, made once; and the interpreters that they run on without.
+MADE := build/made
+LOWEST_PYTHON ?= $(PYTHON)
+RUNTIME_PYTHON ?= $(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
+.PHONY: help venv demo test test-all test-lowest test-newest test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
   test-cpp fuzz-cpp check lint types format tree clean
 
 help:  ## this list
@@ -60,6 +64,33 @@ test: $(STAMP)  ## the tests (minutes)
 
 test-all: $(STAMP)  ## the tests and the wide matrices (under 45 minutes)
 	$(PYTEST) -m "not full_size and not gpu"
+	$(MAKE) --no-print-directory test-lowest
+
+# The runtime alone: its wheel in an environment without torch, and its tests away from the source.
+# $(1) folder, $(2) interpreter, $(3) what pip is told besides.
+define test_runtime
+	rm -rf $(1)
+	mkdir -p $(1)/checkout
+	PYTHONPATH=.:tests $(BIN)/python -m support.packaging.built_wheel $(1)
+	$(2) -m venv $(1)/environment
+	$(1)/environment/bin/pip install --quiet $(1)/dist/*.whl pytest pytest-xdist pytest-timeout hypothesis filelock num2words $(3)
+	cp -r tests examples docs cpp README.md CONTRIBUTING.md pyproject.toml constraints.txt $(1)/checkout
+	cd $(1)/checkout && S2T_MADE=$(CURDIR)/$(MADE) ../environment/bin/pytest -n 2 --dist loadscope \
+	  -m "not broad and not full_size and not gpu" tests/s2t_runtime tests/digits
+endef
+
+test-lowest: $(STAMP) $(MADE)/.made  ## the runtime's tests with the lowest versions that it takes, without torch (Python 3.11; 2 minutes)
+	@$(LOWEST_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "The lowest versions have wheels for Python 3.11, $(LOWEST_PYTHON) is $$($(LOWEST_PYTHON) --version 2>&1): make test-lowest LOWEST_PYTHON=python3.11" >&2; \
+	  exit 1; }
+	$(call test_runtime,build/lowest,$(LOWEST_PYTHON),-c constraints-lowest.txt)
+
+test-newest: $(STAMP) $(MADE)/.made  ## the same with the newest versions, on any interpreter: RUNTIME_PYTHON=python3.13
+	$(call test_runtime,build/newest,$(RUNTIME_PYTHON))
+
+$(MADE)/.made: $(STAMP) $(shell find graphs exporter s2t_runtime tests/support examples/digits/checkpoint -name __pycache__ -prune -o -type f -print)
+	PYTHONPATH=.:tests:examples/digits $(BIN)/python -m support.digits.made $(MADE)
+	touch $@
 
 test-tools:  ## install what some tests skip without: a browser, and an emulator of old processors (Debian, as root)
 	@command -v chromium >/dev/null && command -v qemu-x86_64 >/dev/null || { \

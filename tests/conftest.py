@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from support.absent import needs_absent, what_is_absent
+from support.digits.made import (
+    made,
+    make_bundle,
+    make_fp16_bundle,
+    make_golden_vectors,
+    make_int8_bundle,
+)
 from support.places import ROOT
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
     from s2t_runtime import SpeechToText
 
+Once = Callable[[str, Callable[[Path], None]], Path]
 DIGITS = ROOT / "examples" / "digits"
 RECORDINGS_VARIABLE = "S2T_SPOKEN_DIGITS"
 
@@ -30,6 +39,16 @@ def pytest_configure() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+def pytest_report_header() -> list[str]:
+    absent = what_is_absent()
+    return [f"not installed, so tests that import them are left out: {', '.join(absent)}"] if absent else []
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out a file that cannot be imported here; on a developer's machine everything is there."""
+    return True if collection_path.suffix == ".py" and needs_absent(collection_path) else None
+
+
 @pytest.fixture(scope="session")
 def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One directory for all workers of a test session."""
@@ -40,10 +59,13 @@ def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def once(shared_directory: Path) -> Callable[[str, Callable[[Path], None]], Path]:
+def once(shared_directory: Path) -> Once:
     """``once(name, make)``: the directory that ``make(path)`` fills, made by whichever worker comes first."""
 
     def get(name: str, make: Callable[[Path], None]) -> Path:
+        before = made(name)
+        if before is not None:
+            return before
         path = shared_directory / name
         done = shared_directory / f"{name}.done"
         with FileLock(shared_directory / f"{name}.lock"):
@@ -63,52 +85,27 @@ def digits_checkpoint() -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_bundle(once: Callable[[str, Callable[[Path], None]], Path], digits_checkpoint: Path) -> Path:
+def digits_bundle(once: Once) -> Path:
     """The example checkpoint as a bundle, parity checked."""
-
-    def make(path: Path) -> None:
-        from exporter import ExportOptions, export_checkpoint
-
-        export_checkpoint(str(digits_checkpoint), ExportOptions(output=path))
-
-    return once("digits-bundle", make)
+    return once("digits-bundle", make_bundle)
 
 
 @pytest.fixture(scope="session")
-def digits_fp16_bundle(
-    once: Callable[[str, Callable[[Path], None]], Path], digits_bundle: Path, digits_checkpoint: Path
-) -> Path:
-    """The example bundle with fp16 added, checked with recordings too.
-
-    One command for both precisions runs in the broad tests.
-    """
-
-    def make(path: Path) -> None:
-        from exporter.options import AddOptions
-        from exporter.pipeline.add_precision import add_precision
-
-        spoken = tuple(sorted((DIGITS / "recordings").glob("several_*.wav")))
-        shutil.copytree(digits_bundle, path)
-        add_precision(AddOptions(path, "fp16", (str(digits_checkpoint),), spoken))
-
-    return once("digits-fp16-bundle", make)
+def digits_fp16_bundle(once: Once, digits_bundle: Path) -> Path:
+    """The example bundle with fp16 added, checked with recordings too."""
+    return once("digits-fp16-bundle", make_fp16_bundle(digits_bundle))
 
 
 @pytest.fixture(scope="session")
-def digits_int8_bundle(
-    once: Callable[[str, Callable[[Path], None]], Path], digits_bundle: Path, digits_checkpoint: Path
-) -> Path:
+def digits_int8_bundle(once: Once, digits_bundle: Path) -> Path:
     """The example bundle with int8 added, checked with recordings too."""
+    return once("digits-int8-bundle", make_int8_bundle(digits_bundle))
 
-    def make(path: Path) -> None:
-        from exporter.options import AddOptions
-        from exporter.pipeline.add_precision import add_precision
 
-        spoken = tuple(sorted((DIGITS / "recordings").glob("*.wav")))
-        shutil.copytree(digits_bundle, path)
-        add_precision(AddOptions(path, "int8", (str(digits_checkpoint),), spoken))
-
-    return once("digits-int8-bundle", make)
+@pytest.fixture(scope="session")
+def vectors(once: Once) -> Path:
+    """What eager answers to many options: ``support.cpp.reading`` reads it."""
+    return once("golden-vectors", make_golden_vectors)
 
 
 @pytest.fixture(scope="module")

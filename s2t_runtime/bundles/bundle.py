@@ -17,6 +17,7 @@ for the files and nothing vouches for the manifest: hashes tell damage, not forg
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -217,15 +218,23 @@ def _check_inside(root: Path, relative: str) -> None:
             "the bundle with forward slashes: export again"
         )
     try:
-        real = (root / relative).resolve()
+        real = _resolved(root / relative)
         inside = real.is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         raise BundleError(f"{root / relative} cannot be followed ({error}): {_REMEDY}") from error
     if not inside:
         raise BundleError(
             f"{root / relative} is a link that leaves the bundle, to {real}; wanted a file inside: "
             "copy the bundle with links followed (cp -rL)"
         )
+
+
+def _resolved(path: Path) -> Path:
+    """With all links followed; a loop of them raises, which Python itself leaves out from 3.13 on."""
+    real = path.resolve()
+    if real.is_symlink():
+        raise OSError(errno.ELOOP, f"a loop of links at {real}")
+    return real
 
 
 def _size_problems(root: Path, manifest: Manifest) -> list[str]:

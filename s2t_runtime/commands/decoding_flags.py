@@ -52,7 +52,12 @@ _NUMBER: Final[_Settings] = {"type": float, "metavar": "X"}
 _ID: Final[_Settings] = {"type": int, "metavar": "ID"}
 _IDS: Final[_Settings] = {"metavar": "ID,...", "multiple": True, "callback": _ids}
 _ID_LISTS: Final[_Settings] = {"metavar": "JSON", "callback": _id_lists}
-_CHOICE: Final[_Settings] = {"type": click.Choice([True, False, "never"], case_sensitive=False)}
+_STOPPING: Final[Mapping[str, bool | str]] = {"true": True, "false": False, "never": "never"}
+# Before click 8.2 choices are texts.
+_CHOICE: Final[_Settings] = {
+    "type": click.Choice(list(_STOPPING), case_sensitive=False),
+    "callback": lambda _context, _parameter, text: None if text is None else _STOPPING[text],
+}
 _SWITCH: Final[_Settings] = {"default": None}
 DECODING_FLAGS: Final[dict[str, tuple[_Settings, str]]] = {
     "language": ({"metavar": "CODE"}, "Language to write: a code that the bundle knows."),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from support.digits.cases import RATE, Waveform
+from support.digits.scale import RATE, Waveform
 
 from s2t_runtime import SpeechToText
 from s2t_runtime.sessions.onnxruntime.session import DecoderState

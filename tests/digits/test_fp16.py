@@ -13,7 +13,7 @@ import onnx_ir as ir
 import pytest
 from click.testing import CliRunner
 from support.digits.audio import CARRIED, usual_batches
-from support.digits.cases import RATE
+from support.digits.scale import RATE
 
 import s2t_runtime
 from exporter.commands.check import main as check_main

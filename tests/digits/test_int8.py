@@ -14,7 +14,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from click.testing import CliRunner
-from support.digits.cases import RATE
+from support.digits.scale import RATE
 
 import s2t_runtime
 from exporter.commands.check import main as check_main

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.digits.audio import carried_batches, probe_batches
-from support.digits.cases import RATE, Pair, Tally, Waveform, open_pair
+from support.digits.cases import Pair, Tally, open_pair
 from support.digits.option_cases import (
     CASES,
     FRENCH,
@@ -16,6 +16,7 @@ from support.digits.option_cases import (
     Base,
     Case,
 )
+from support.digits.scale import RATE, Waveform
 
 from s2t_runtime import GenerationOptions, Result
 from s2t_runtime.options.sampling import Sampling

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.digits.audio import FIRST_LANGUAGE, carried_batches, probe_batches, spoken_batches
-from support.digits.cases import MAX_TIES_SHARE, RATE, Eager, Pair, Tally, is_tie, open_pair
+from support.digits.cases import MAX_TIES_SHARE, Eager, Pair, Tally, is_tie, open_pair
+from support.digits.scale import RATE
 from support.digits.sweeps import BEAM_WIDTHS, WIDTHS, Sweeps, Traits
 
 

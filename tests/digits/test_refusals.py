@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.digits.cases import RATE, Waveform
+from support.digits.scale import RATE, Waveform
 
 from exporter.reference.probe_audio import probe_utterance
 from s2t_runtime import AudioError, OptionError, SpeechToText

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from support.digits.cases import RATE, Waveform, recorded_steps
+from support.digits.scale import RATE, Waveform
+from support.digits.steps import recorded_steps
 
 import s2t_runtime
 from exporter.reference.probe_audio import probe_utterance

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.digits.cases import RATE, Pair, Waveform, open_pair
+from support.digits.cases import Pair, open_pair
+from support.digits.scale import RATE, Waveform
 from support.doubles.sampling_noise import our_noise
 
 from s2t_runtime import Result, SpeechToText

@@ -64,6 +64,22 @@ def test_base_dependencies_are_the_runtimes_alone(metadata: dict[str, str]) -> N
     assert base == {"click", "numpy", "onnxruntime", "rich", "soundfile", "soxr", "tokenizers"}
 
 
+def test_the_lowest_versions_are_the_bounds(metadata: dict[str, str]) -> None:
+    """``make test-lowest`` tests what pyproject.toml promises."""
+    lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    required = [line for line in metadata["METADATA"].splitlines() if line.startswith("Requires-Dist:")]
+    bounds = dict(line.split()[1].split(">=") for line in required if "extra ==" not in line)
+
+    def numbers(version: str) -> list[int]:
+        found = [int(part) for part in version.split(".")]
+        return [*found, 0, 0][:3]
+
+    assert {name: numbers(version) for name, version in pinned.items()} == {
+        name: numbers(version) for name, version in bounds.items()
+    }
+
+
 def test_commands_are_declared(metadata: dict[str, str]) -> None:
     for command in ("export-s2t", "check-s2t", "compile-s2t", "run-s2t", "doctor-s2t"):
         assert f"{command} = " in metadata["entry_points.txt"]

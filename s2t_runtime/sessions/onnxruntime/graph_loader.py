@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,8 @@ from s2t_runtime.sessions.onnxruntime.providers import (
 )
 from s2t_runtime.sessions.profiles.limits import ENCODER, ProfileLimits
 
+_TELLS: Final = "get_provider_graph_assignment_info"
+"""Of an InferenceSession: which provider computes what; onnxruntime 1.24 brought it."""
 _LOOK: Final = "doctor-s2t says what this machine has; use provider 'cpu'"
 
 
@@ -93,7 +96,8 @@ class GraphLoader:
         """
         provider, options = self._provider, self._options()
         path = self._bundle.graph_path(self._precision, graph)
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if hasattr(self._ort.InferenceSession, _TELLS):
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         told = self._told(graph)
         with mapped_errors(f"loading {path.name}"):
             if provider.plugin is None:
@@ -108,7 +112,12 @@ class GraphLoader:
                 f"onnxruntime could not start {provider.name} for {path.name} and fell back to "
                 f"{', '.join(session.get_providers())}; doctor-s2t says what is missing"
             )
-        _check_assignment(session, provider, path)
+        if hasattr(session, _TELLS):
+            _check_assignment(session, provider, path)
+        elif (
+            provider.device != "cpu"
+        ):  # the CPU's provider is alone in its session, so it computes everything
+            _warn_unverified(self._ort, provider, path)
         return session
 
     def _told(self, graph: str) -> dict[str, str]:
@@ -170,6 +179,11 @@ def _preload(ort: Any) -> None:
 
 def _register(ort: Any, name: str, provider: ExecutionProvider) -> None:
     """Load the library of a provider that is not part of onnxruntime, once a process."""
+    if not hasattr(ort, "register_execution_provider_library"):
+        raise SessionError(
+            f"provider {name!r} needs onnxruntime 1.23 or newer, this is {ort.__version__}: install a newer one, or "
+            "use provider 'cpu'"
+        )
     if _devices(ort, provider):
         return
     try:
@@ -188,6 +202,16 @@ def _register(ort: Any, name: str, provider: ExecutionProvider) -> None:
 
 def _devices(ort: Any, provider: ExecutionProvider) -> list[Any]:
     return [device for device in ort.get_ep_devices() if device.ep_name == provider.name]
+
+
+def _warn_unverified(ort: Any, provider: ExecutionProvider, path: Path) -> None:
+    """Say what an older onnxruntime leaves open; that the provider started is known, and all that is."""
+    warnings.warn(
+        f"onnxruntime {ort.__version__} does not tell which provider computes what, so it was not verified that "
+        f"{provider.name} takes all matrix products of {path.name}; onnxruntime 1.24 and newer tell",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _check_assignment(session: Any, provider: ExecutionProvider, path: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import soundfile
 from support.digits.audio import carried_batches, probe_batches
-from support.digits.cases import RATE, Eager, Waveform
+from support.digits.cases import Eager
 from support.digits.option_cases import CASES, NOTHING, Base
+from support.digits.scale import RATE, Waveform
 from support.places import ROOT
 
 CHECKPOINT = ROOT / "examples" / "digits" / "checkpoint"
@@ -124,11 +125,6 @@ def write_json(path: Path, document: object) -> None:
     path.write_text(
         json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )
-
-
-def read_audio(directory: Path, names: Sequence[str]) -> list[Waveform]:
-    """The audio of a case."""
-    return [soundfile.read(directory / "audio" / f"{name}.wav", dtype="float32")[0] for name in names]
 
 
 def write_all(bundle: Path, directory: Path) -> None:

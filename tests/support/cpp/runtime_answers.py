@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import numpy as np
 import soundfile
 from support.cpp.golden_vectors import golden_audio, write_json
-from support.digits.cases import RATE, Waveform
+from support.digits.scale import RATE, Waveform
 
 import s2t_runtime
 from s2t_runtime.bundles.json_records import OneOf

@@ -11,7 +11,7 @@ import numpy as np
 from support.cpp.alterations import edit
 from support.cpp.golden_vectors import CHECKPOINT, golden_audio, write_json
 from support.cpp.runtime_answers import answers
-from support.digits.cases import RATE, Waveform
+from support.digits.scale import RATE, Waveform
 from support.restricted.bundles import write_restricted
 from support.restricted.eager import suppressed_generate
 

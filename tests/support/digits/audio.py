@@ -8,7 +8,7 @@ from pathlib import Path
 
 import corpus
 import numpy as np
-from support.digits.cases import RATE, Waveform
+from support.digits.scale import RATE, Waveform
 
 from exporter.reference.probe_audio import probe_utterance
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
-from numpy.typing import NDArray
+from support.digits.scale import RATE, TOLERANCE, Waveform
 from transformers import AutoFeatureExtractor, SpeechEncoderDecoderModel
 from transformers.utils import logging
 
 import s2t_runtime
 from s2t_runtime import Result, SpeechToText
-from s2t_runtime.sessions.onnxruntime.session import DecoderState
 
-Waveform = NDArray[np.float32]
 Options = Mapping[str, Any]
-Steps = Sequence[NDArray[np.int64]]
-"""The beam_index of each decoder step."""
 
-RATE = 16_000
-TOLERANCE = 1e-4  # on scores and on each token's log-probability
 TIE_MARGIN = 1e-5  # two hypotheses that eager itself holds closer than this may change places
 MAX_TIES_SHARE = 1e-3
 # With these alone a hypothesis is scored by its raw log-probabilities, so that any tokens can be scored.
@@ -184,23 +176,3 @@ def is_tie(
     else:
         return False
     return abs(score - wanted[rank].score) < TIE_MARGIN
-
-
-@contextmanager
-def recorded_steps() -> Iterator[list[NDArray[np.int64]]]:
-    """The beam_index of every decoder step taken meanwhile."""
-    seen: list[NDArray[np.int64]] = []
-    original = DecoderState.__call__
-
-    def call(self: DecoderState, tokens: Any, beam_index: Any, candidates: int, **keywords: Any) -> Any:
-        seen.append(np.array(beam_index))
-        return original(self, tokens, beam_index, candidates, **keywords)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DecoderState, "__call__", call)
-        yield seen
-
-
-def reordered(steps: Steps) -> bool:
-    """Whether some step does not continue each beam by itself; the first two spread one row to all beams."""
-    return any((index.ravel() != np.arange(index.size)).any() for index in steps[2:])

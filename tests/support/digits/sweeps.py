@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from support.digits.audio import FIRST_LANGUAGE, Batch
-from support.digits.cases import RATE, Hypothesis, Pair, Steps, Tally, Waveform, recorded_steps, reordered
+from support.digits.cases import Hypothesis, Pair, Tally
+from support.digits.scale import RATE, Waveform
+from support.digits.steps import Steps, recorded_steps, reordered
 
 from s2t_runtime import Result
 

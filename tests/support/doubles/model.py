@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from click.testing import CliRunner
 from click.testing import Result as Invocation
+from support.command_line import runner
 from support.places import ROOT
 
 from s2t_runtime.commands import run as cli_run
@@ -66,7 +66,7 @@ class FakeModel:
 
 
 def invoke(*args: str, stdin: bytes | None = None) -> Invocation:
-    return CliRunner().invoke(cli_run.main, list(args), input=stdin)
+    return runner().invoke(cli_run.main, list(args), input=stdin)
 
 
 def records(invocation: Invocation) -> list[dict[str, Any]]:

@@ -56,3 +56,8 @@ def run(command: list[str], directory: Path) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+if __name__ == "__main__":
+    # Where it lies, for a shell to install.
+    print(build_wheel(Path(sys.argv[1]).resolve()))  # noqa: T201

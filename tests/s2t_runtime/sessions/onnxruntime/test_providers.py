@@ -21,6 +21,10 @@ from s2t_runtime.sessions.open import PROVIDERS
 from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST
 
 TENSORRT = "TensorrtExecutionProvider"
+needs_plugins = pytest.mark.skipif(
+    not hasattr(ort, "register_execution_provider_library"),
+    reason=f"needs onnxruntime 1.23 or newer, this is {ort.__version__}",
+)
 PLUGIN = "NvTensorRTRTXExecutionProvider"
 LOOK = "doctor-s2t says what this machine has; use provider 'cpu'"
 
@@ -56,7 +60,7 @@ def test_cuda_libraries_of_pip_are_loaded_first_and_in_silence(
         loaded.append("cuda")
         print("Failed to load libcudnn.so.9")  # noqa: T201 - as onnxruntime does
 
-    monkeypatch.setattr(ort, "preload_dlls", preload_dlls)
+    monkeypatch.setattr(ort, "preload_dlls", preload_dlls, raising=False)
     monkeypatch.setattr(
         ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
@@ -143,6 +147,7 @@ def test_tensorrt_that_the_build_lacks(digits_bundle: Path, monkeypatch: pytest.
     )
 
 
+@needs_plugins
 def test_a_plugin_that_is_not_installed(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> ModuleType:
         raise ModuleNotFoundError(name=name)
@@ -163,6 +168,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
+@needs_plugins
 @pytest.mark.usefixtures("plugin")
 def test_a_plugin_whose_library_does_not_load(digits_bundle: Path) -> None:
     with pytest.raises(SessionError) as caught:
@@ -172,6 +178,7 @@ def test_a_plugin_whose_library_does_not_load(digits_bundle: Path) -> None:
     assert str(caught.value).endswith(f"); {LOOK}")
 
 
+@needs_plugins
 @pytest.mark.usefixtures("plugin")
 def test_a_plugin_without_a_gpu(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registered: list[tuple[str, str]] = []
@@ -233,6 +240,47 @@ def test_matrix_products_elsewhere_are_no_silent_fallback(
         loader.load(ENCODER)
 
 
+class Silent:
+    """An InferenceSession of onnxruntime before 1.24, which does not say it."""
+
+    def __init__(self, *_: object, providers: object = None) -> None:
+        pass
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def test_what_an_older_onnxruntime_leaves_open_is_said(
+    digits_bundle: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: list(Silent().get_providers()))
+    monkeypatch.setattr(ort, "InferenceSession", Silent)
+    monkeypatch.setattr(ort, "__version__", "1.22.1")
+    opened = open_bundle(digits_bundle)
+    GraphLoader(ort, "cpu", opened, "fp32", None).load(ENCODER)
+    assert not recwarn.list  # the CPU's provider is alone: there is nothing to verify
+    message = (
+        "onnxruntime 1.22.1 does not tell which provider computes what, so it was not verified that "
+        "CUDAExecutionProvider takes all matrix products of encoder.onnx; onnxruntime 1.24 and newer tell"
+    )
+    with pytest.warns(RuntimeWarning, match=f"^{re.escape(message)}$"):
+        GraphLoader(ort, "cuda", opened, "fp32", None).load(ENCODER)
+
+
+def test_a_plugin_needs_an_onnxruntime_that_registers_it(
+    digits_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(ort, "register_execution_provider_library", raising=False)
+    monkeypatch.setattr(ort, "__version__", "1.22.1")
+    refused(
+        digits_bundle,
+        "nv-tensorrt-rtx",
+        "provider 'nv-tensorrt-rtx' needs onnxruntime 1.23 or newer, this is 1.22.1: install a newer one, or use "
+        "provider 'cpu'",
+    )
+
+
+@needs_plugins
 @pytest.mark.usefixtures("plugin", "cache")
 def test_a_plugin_is_added_by_device(digits_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = SimpleNamespace(ep_name=PLUGIN)
@@ -267,6 +315,10 @@ def test_a_cache_directory_that_cannot_be_made(
         s2t_runtime.load(digits_bundle, provider="tensorrt-ep")
 
 
+@pytest.mark.skipif(
+    not hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"),
+    reason=f"needs onnxruntime 1.24 or newer, this is {ort.__version__}",
+)
 def test_the_cpu_is_what_really_computes(digits_bundle: Path) -> None:
     """The check reads what onnxruntime itself recorded, fused operators too."""
     session = GraphLoader(ort, "cpu", open_bundle(digits_bundle), "fp32", 1).load(WITH_PAST)
