@@ -29,7 +29,7 @@ LOWEST_PYTHON ?= $(PYTHON)
 RUNTIME_PYTHON ?= $(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-lowest test-newest test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
+.PHONY: help venv same-checkout demo test test-all test-lowest test-newest test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
   test-cpp fuzz-cpp check lint types format tree clean
 
 help:  ## this list
@@ -45,14 +45,21 @@ help:  ## this list
 venv: $(STAMP)  ## create .venv and install everything, where that is not done yet
 
 # torch first and by itself: only this step may need another index, that of the CPU builds.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt | same-checkout
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=python3.11 ..." >&2; \
 	  exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH)
 	$(BIN)/pip install --quiet -e ".[export,dev]" -c constraints.txt
-	touch $@
+	echo "$(CURDIR)" > $@
+
+# An environment holds one checkout's commands: a second one would test the first one's code, or take it over in silence.
+same-checkout:
+	@test ! -s $(STAMP) || test "$$(cat $(STAMP))" = "$(CURDIR)" || test ! -d "$$(cat $(STAMP))" || { \
+	  echo "$(VENV) belongs to the checkout $$(cat $(STAMP)), whose code its commands run, and this is $(CURDIR): give this" \
+	    "checkout an environment of its own (make VENV=path), or remove $(STAMP) to take that one over" >&2; \
+	  exit 1; }
 
 demo: $(STAMP)  ## export the small model of examples/digits and let it write recordings in two languages
 	$(BIN)/export-s2t examples/digits/checkpoint -o demo/digits --force

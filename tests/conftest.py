@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 from support.absent import needs_absent, what_is_absent
+from support.checkout import another_checkout
 from support.digits.made import (
     made,
     make_bundle,
@@ -32,6 +33,9 @@ RECORDINGS_VARIABLE = "S2T_SPOKEN_DIGITS"
 
 
 def pytest_configure() -> None:
+    problem = another_checkout(ROOT)
+    if problem is not None:
+        raise pytest.UsageError(problem)
     # Two workers share two cores: more threads than that only wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
