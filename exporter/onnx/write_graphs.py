@@ -16,7 +16,7 @@ from exporter.errors import UnsupportedModelError
 from exporter.onnx.checks import check_graph
 from exporter.onnx.export import onnx_from_graph
 from exporter.onnx.graph_exports import decoder_exports, encoder_export, encoder_module
-from exporter.onnx.passes.project_last import project_last
+from exporter.onnx.passes.project_last_position import project_last_position
 from exporter.onnx.passes.share_weights import share_weights
 from graphs import (
     CrossAttentionMode,
@@ -160,7 +160,7 @@ def write_decoders(
         for export in exports:
             on_stage(export.signature.name)
             model = onnx_from_graph(export)
-            project_last(model)
+            project_last_position(model)
             models.append(model)
     share_weights(models, directory, DECODER_WEIGHTS)
     for model, export in zip(models, exports, strict=True):

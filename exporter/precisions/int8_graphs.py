@@ -27,17 +27,17 @@ import onnx_ir as ir
 
 from exporter.onnx.block_names import in_blocks
 from exporter.onnx.editing.int8_weights import Roundings
+from exporter.onnx.passes.fft_convolutions import fft_convolutions
 from exporter.onnx.passes.fuse_attention import fuse_attention
 from exporter.onnx.passes.fuse_log_softmax import fuse_log_softmax
 from exporter.onnx.passes.group_top_k import group_top_k
-from exporter.onnx.passes.join_products import join_products
-from exporter.onnx.passes.multiply_samples import multiply_samples
+from exporter.onnx.passes.join_qkv_products import join_qkv_products
+from exporter.onnx.passes.multiply_sample_windows import multiply_sample_windows
 from exporter.onnx.passes.quantise_convolutions import quantisable, quantise_convolutions
 from exporter.onnx.passes.quantise_products import constant_matrix, quantise_products
 from exporter.onnx.passes.quantise_tables import quantise_tables
 from exporter.onnx.passes.share_weights import share_weights
 from exporter.onnx.passes.split_gemms import split_gemms
-from exporter.onnx.passes.transform_convolutions import transform_convolutions
 from exporter.onnx.write_graphs import DECODER_WEIGHTS, ENCODER_WEIGHTS
 
 _FILES: Final = {
@@ -97,9 +97,9 @@ def _rounded(path: Path, float32: Collection[str], roundings: Roundings) -> ir.M
     quantise_convolutions(model, keep, roundings)
     quantise_products(model, keep, roundings)
     quantise_tables(model, roundings)
-    multiply_samples(model)
-    transform_convolutions(model)
-    join_products(model)
+    multiply_sample_windows(model)
+    fft_convolutions(model)
+    join_qkv_products(model)
     fuse_attention(model)
     fuse_log_softmax(model)
     group_top_k(model)

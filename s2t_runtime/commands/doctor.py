@@ -85,10 +85,13 @@ def _onnxruntime() -> tuple[str | None, tuple[str, ...], str]:
             (),
             f"onnxruntime cannot be imported ({error}): pip install --force-reinstall onnxruntime",
         )
+    from s2t_runtime.sessions.onnxruntime.providers import version_problem  # noqa: PLC0415
+
     description = runtime_description()
     providers = description["providers"]
     names = tuple(map(str, providers)) if isinstance(providers, (list, tuple)) else ()
-    return str(description["version"]), names, ""
+    version = str(description["version"])
+    return version, names, version_problem(version) or ""
 
 
 def as_json(diagnosis: Diagnosis) -> str:

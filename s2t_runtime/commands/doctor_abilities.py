@@ -53,7 +53,7 @@ class Found:
         machine: its GPU and driver.
         packages: distribution -> version, None where it is not installed.
         providers: of onnxruntime.
-        onnxruntime_problem: why it cannot be imported; empty where it can.
+        onnxruntime_problem: why it cannot be imported or used; empty where it can.
         flavours: flavour -> version of the TensorRT that can be imported.
         missing: flavour -> why it cannot be.
         cuda_python_problem: why NVIDIA's bindings of CUDA cannot be imported; None where they can.
@@ -110,9 +110,11 @@ def _export(found: Found) -> Ability:
 
 
 def _cpu_problems(found: Found) -> list[str]:
-    if "CPUExecutionProvider" in found.providers:
-        return []
-    return [found.onnxruntime_problem or "this onnxruntime has no CPUExecutionProvider"]
+    if found.onnxruntime_problem:
+        return [found.onnxruntime_problem]
+    return (
+        [] if "CPUExecutionProvider" in found.providers else ["this onnxruntime has no CPUExecutionProvider"]
+    )
 
 
 def _cuda_problems(found: Found) -> list[str]:
@@ -128,7 +130,7 @@ def _gpu_problems(found: Found) -> list[str]:
 
 def _provider_problem(found: Found, provider: str, package: str) -> list[str]:
     if provider in found.providers:
-        return []
+        return [found.onnxruntime_problem] if found.onnxruntime_problem else []
     return [f"this onnxruntime has no {provider}: pip uninstall onnxruntime, then pip install {package}"]
 
 

@@ -15,7 +15,7 @@ from support.rooms import PACKAGES, modules
 
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- tree: begin -->\n", "<!-- tree: end -->\n"
-_COLUMN = 30
+_COLUMN = 36
 
 
 def line(depth: int, name: str, sentence: str) -> str:

@@ -10,6 +10,9 @@
 #include "messages/sentences.h"
 #include "s2t/errors.h"
 
+// What docs/cpp.md asks for; 1.18 computes other tokens than the checkpoint, and 1.17 cannot read the graphs.
+static_assert(ORT_API_VERSION >= 21, "s2t needs ONNX Runtime 1.21 or later");
+
 namespace s2t {
 
 /// Call into ONNX Runtime; its exceptions become SessionError.

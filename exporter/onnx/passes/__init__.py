@@ -8,15 +8,15 @@ Goes out:
     fuse_attention: FUSED, fuse_attention
     fuse_log_softmax: fuse_log_softmax
     group_top_k: group_top_k
-    join_products: join_products
-    multiply_samples: multiply_samples
+    join_qkv_products: join_qkv_products
+    multiply_sample_windows: multiply_sample_windows
     name_blocks: name_blocks
-    project_last: project_last
+    project_last_position: project_last_position
     quantise_convolutions: quantisable, quantise_convolutions
     quantise_products: constant_matrix, quantise_products
     quantise_tables: quantise_tables
     share_weights: share_weights
     split_gemms: split_gemms
     strip_metadata: strip_metadata
-    transform_convolutions: transform_convolutions
+    fft_convolutions: fft_convolutions
 """

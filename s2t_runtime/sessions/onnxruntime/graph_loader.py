@@ -23,6 +23,7 @@ from s2t_runtime.sessions.onnxruntime.providers import (
     ExecutionProvider,
     provider_limits,
     provider_options,
+    version_problem,
 )
 from s2t_runtime.sessions.profiles.limits import ENCODER, ProfileLimits
 
@@ -62,12 +63,15 @@ class GraphLoader:
 
         Raises:
             OptionError: an unknown provider, or an impossible number of threads.
-            SessionError: this onnxruntime does not have the provider, or cannot start it.
+            SessionError: this onnxruntime is too old, does not have the provider, or cannot start it.
         """
         if provider not in EXECUTION_PROVIDERS:
             raise OptionError(f"provider {provider!r} is unknown; known: {', '.join(EXECUTION_PROVIDERS)}")
         if threads is not None and threads < 1:
             raise OptionError(f"threads is {threads}; it must be at least 1, or unset for the physical cores")
+        problem = version_problem(ort.__version__)
+        if problem is not None:
+            raise SessionError(problem)
         self._ort, self._bundle, self._precision, self._threads = ort, bundle, precision, threads
         self._provider = EXECUTION_PROVIDERS[provider]
         policy = bundle.precision(precision).policy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from s2t_runtime.sessions.profiles.compile_flags import compile_flags
 from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST, ProfileLimits
 from s2t_runtime.sessions.profiles.table import bounds_of, default_samples, default_sizes, rows_of, table_of
 
+LOWEST_ONNXRUNTIME: Final = (1, 19)
+"""Before it graphs cannot be read, or, in 1.18, other tokens come out than the checkpoint's."""
 PRODUCTS: Final = frozenset(
     {
         "Attention",
@@ -80,6 +83,18 @@ EXECUTION_PROVIDERS: Final[Mapping[str, ExecutionProvider]] = {
     ),
 }
 """Our name -> the provider."""
+
+
+def version_problem(version: str) -> str | None:
+    """Why an onnxruntime is refused; pip sees to it for onnxruntime alone, not for onnxruntime-gpu in its place."""
+    numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
+    if numbers >= LOWEST_ONNXRUNTIME:
+        return None
+    wanted = ".".join(map(str, LOWEST_ONNXRUNTIME))
+    return (
+        f"onnxruntime {version} is installed, wanted {wanted} or newer: older ones cannot read the graphs or compute "
+        f"wrong tokens; pip install 'onnxruntime>={wanted}' (or onnxruntime-gpu, where that is installed)"
+    )
 
 
 def provider_limits(

@@ -192,6 +192,14 @@ def test_a_broken_onnxruntime_is_diagnosed(monkeypatch: pytest.MonkeyPatch) -> N
     assert reason.endswith("): pip install --force-reinstall onnxruntime")
 
 
+def test_an_onnxruntime_that_is_too_old_can_run_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"version": "1.18.1", "providers": ["CPUExecutionProvider"]}
+    monkeypatch.setattr("s2t_runtime.sessions.onnxruntime.session.runtime_description", lambda: told)
+    available, reason = abilities()["run on the CPU"]
+    assert not available
+    assert reason.startswith("onnxruntime 1.18.1 is installed, wanted 1.19 or newer: ")
+
+
 def test_export_packages_are_the_extra_of_pyproject() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     base, extra = (

@@ -16,7 +16,7 @@ import s2t_runtime
 from s2t_runtime import AudioError, OptionError, SessionError, SpeechToText
 from s2t_runtime.bundles.bundle import open_bundle
 from s2t_runtime.sessions.onnxruntime.graph_loader import GraphLoader
-from s2t_runtime.sessions.onnxruntime.providers import EXECUTION_PROVIDERS, provider_options
+from s2t_runtime.sessions.onnxruntime.providers import EXECUTION_PROVIDERS, provider_options, version_problem
 from s2t_runtime.sessions.open import PROVIDERS
 from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST
 
@@ -248,6 +248,24 @@ class Silent:
 
     def get_providers(self) -> list[str]:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize("version", ["1.18.1", "1.9.0", "0.5"])
+def test_an_onnxruntime_that_computes_wrong_tokens_is_refused(
+    digits_bundle: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr(ort, "__version__", version)
+    refused(
+        digits_bundle,
+        "cpu",
+        f"onnxruntime {version} is installed, wanted 1.19 or newer: older ones cannot read the graphs or compute wrong "
+        "tokens; pip install 'onnxruntime>=1.19' (or onnxruntime-gpu, where that is installed)",
+    )
+
+
+@pytest.mark.parametrize("version", ["1.19.0", "1.32.0", "2.0", "1.24.0.dev20251013001"])
+def test_newer_ones_are_taken(version: str) -> None:
+    assert version_problem(version) is None
 
 
 def test_what_an_older_onnxruntime_leaves_open_is_said(

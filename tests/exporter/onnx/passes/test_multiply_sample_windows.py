@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 from support.graphs.built_models import constant, kinds, run
 
-from exporter.onnx.passes.multiply_samples import multiply_samples
+from exporter.onnx.passes.multiply_sample_windows import multiply_sample_windows
 
 RNG = np.random.default_rng(5)
 OUT = 24
@@ -49,7 +49,7 @@ def test_it_gives_what_the_convolution_gives(
     model = convolved(kernel, stride, bias=bias)
     given = RNG.standard_normal((2, 1, samples)).astype(np.float32)
     wanted = run(model, tmp_path, x=given)
-    assert multiply_samples(model)[1]
+    assert multiply_sample_windows(model)[1]
     assert "Conv" not in kinds(model)
     assert "Add" not in [node.op_type for node in model.graph if str(node.name).endswith("bias")]
     np.testing.assert_allclose(run(model, tmp_path, x=given), wanted, atol=1e-5)
@@ -76,5 +76,5 @@ def read_as_it_is() -> ir.Model:
     ids=["channels", "padding", "another order", "channels first"],
 )
 def test_other_convolutions_are_left(model: ir.Model) -> None:
-    assert not multiply_samples(model)[1]
+    assert not multiply_sample_windows(model)[1]
     assert "Conv" in kinds(model)

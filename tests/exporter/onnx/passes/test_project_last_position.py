@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from exporter.onnx.passes.fuse_log_softmax import fuse_log_softmax
-from exporter.onnx.passes.project_last import project_last
+from exporter.onnx.passes.project_last_position import project_last_position
 
 WIDTH, COLUMNS = 8, 30
 RNG = np.random.default_rng(5)
@@ -96,7 +96,7 @@ def kinds(model: ir.Model) -> Counter[str]:
 def test_the_projection_of_one_position_gives_the_same_logits(tmp_path: Path, index: int, bias: bool) -> None:
     model = decoder(index, bias=bias)
     wanted = run(model, tmp_path)
-    changed = project_last(model)[1]
+    changed = project_last_position(model)[1]
     assert changed
     found = run(model, tmp_path)
     assert found["logits"].shape == (2, 3, COLUMNS)
@@ -106,13 +106,13 @@ def test_the_projection_of_one_position_gives_the_same_logits(tmp_path: Path, in
     # The position is taken from the rows, and nothing copies the logits.
     assert order.index("Gather") < order.index("Reshape") < order.index("MatMul")
     assert (order.count("Gather"), order.count("Reshape")) == (1, 1)
-    assert not project_last(model)[1]
+    assert not project_last_position(model)[1]
 
 
 def test_a_first_step_has_one_beam(tmp_path: Path) -> None:
     model = decoder(one_beam=True)
     wanted = run(model, tmp_path, beams=1)
-    assert project_last(model)[1]
+    assert project_last_position(model)[1]
     found = run(model, tmp_path, beams=1)
     assert found["logits"].shape == (2, 1, COLUMNS)
     np.testing.assert_allclose(found["logits"], wanted["logits"], rtol=1e-5, atol=1e-6)
@@ -125,7 +125,7 @@ def test_a_first_step_has_one_beam(tmp_path: Path) -> None:
 )
 def test_logits_that_come_about_in_another_way_stay(model: ir.Model) -> None:
     before = kinds(model)
-    assert not project_last(model)[1]
+    assert not project_last_position(model)[1]
     assert kinds(model) == before
 
 
@@ -133,7 +133,7 @@ def test_logits_that_something_else_reads_stay() -> None:
     model = decoder()
     product = next(node for node in model.graph if node.op_type == "MatMul")
     model.graph.append(ir.node("Identity", [product.outputs[0]]))
-    assert not project_last(model)[1]
+    assert not project_last_position(model)[1]
 
 
 def test_one_log_softmax_gives_the_same_candidates(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class _Projection:
     reshape: ir.Node
 
 
-def project_last(model: ir.Model) -> tuple[ir.Model, bool]:
+def project_last_position(model: ir.Model) -> tuple[ir.Model, bool]:
     """Give the output projection [batch, beams, width] and let it write the logits themselves, in place.
 
     As traced it computes [rows, new, columns], of which one position is copied out and copied again into the shape

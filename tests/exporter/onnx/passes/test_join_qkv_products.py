@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from exporter.onnx.passes.join_products import join_products
+from exporter.onnx.passes.join_qkv_products import join_qkv_products
 from exporter.onnx.passes.quantise_products import quantise_products
 
 WIDTH = 32
@@ -76,17 +76,17 @@ def test_what_is_joined_and_that_nothing_changes(
 ) -> None:
     model, _ = quantise_products(model_of(names, (16, 8, 24)[: len(names)], biased))
     wanted = run(model, tmp_path / "plain.onnx")
-    _, changed = join_products(model)
+    _, changed = join_qkv_products(model)
     assert changed == (left < len(names))
     assert products(model) == left
     for got, want in zip(run(model, tmp_path / "joined.onnx"), wanted, strict=True):
         np.testing.assert_array_equal(got, want)
-    assert not join_products(model)[1]
+    assert not join_qkv_products(model)[1]
 
 
 def test_weights_are_stored_once() -> None:
     model, _ = quantise_products(model_of(("l.a.q", "l.a.k", "l.a.v"), (16, 8, 24), (True, True, True)))
-    join_products(model)
+    join_qkv_products(model)
     stored = {
         str(name): tuple(value.shape or ())
         for name, value in model.graph.initializers.items()
@@ -100,7 +100,7 @@ def test_what_stays_in_float32_is_no_part_of_it(tmp_path: Path) -> None:
     model = model_of(("l.a.q", "l.a.k", "l.a.v"), (16, 8, 24), (True, True, True))
     quantise_products(model, keep=lambda node: str(node.name).startswith("l.a.k/"))
     wanted = run(model, tmp_path / "plain.onnx")
-    join_products(model)
+    join_qkv_products(model)
     assert products(model) == 1
     assert [node.op_type for node in model.graph].count("MatMul") == 1
     for got, want in zip(run(model, tmp_path / "joined.onnx"), wanted, strict=True):
@@ -117,7 +117,7 @@ def test_a_product_that_others_read_before_its_bias_keeps_it(tmp_path: Path) -> 
     model.graph.outputs.append(twice.outputs[0])
     quantise_products(model)
     wanted = run(model, tmp_path / "plain.onnx")
-    assert join_products(model)[1]
+    assert join_qkv_products(model)[1]
     assert products(model) == 1
     for got, want in zip(run(model, tmp_path / "joined.onnx"), wanted, strict=True):
         np.testing.assert_array_equal(got, want)

@@ -47,7 +47,7 @@ class _Product:
         return str(self.node.name).rpartition("/")[0].rpartition(".")[0]
 
 
-def join_products(model: ir.Model) -> tuple[ir.Model, bool]:
+def join_qkv_products(model: ir.Model) -> tuple[ir.Model, bool]:
     """Compute an attention's queries, keys and values (or keys and values) in one product, in place.
 
     Each of its columns is what it was, to the last bit. At a few rows a product of a small matrix is over so soon

@@ -13,7 +13,7 @@ from exporter.onnx.editing.graph_edits import initializer, int64, remove_unread,
 _CHANNELS_LAST: Final = (0, 2, 1)
 
 
-def multiply_samples(model: ir.Model) -> tuple[ir.Model, bool]:
+def multiply_sample_windows(model: ir.Model) -> tuple[ir.Model, bool]:
     """Compute convolutions of one channel as products over windows of samples, in place.
 
     Only where every reader transposes the result to [batch, frames, channels], as layer norms have it: the product

@@ -69,7 +69,7 @@ def long_convolution(node: ir.Node) -> LongConvolution | None:
     return LongConvolution(weight, bias, found.groups, inputs, out // found.groups, kernel, found.pads)
 
 
-def transform_convolutions(model: ir.Model) -> tuple[ir.Model, bool]:
+def fft_convolutions(model: ir.Model) -> tuple[ir.Model, bool]:
     """Compute long convolutions by their transforms, in place.
 
     Like convolutions in int8 it works on [batch, frames, channels], so that transpositions cancel. The transform of the

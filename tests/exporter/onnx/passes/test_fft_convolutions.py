@@ -10,10 +10,10 @@ import onnxruntime as ort
 import pytest
 from support.graphs.built_models import Array, constant, kinds, run
 
-from exporter.onnx.passes import transform_convolutions as module
-from exporter.onnx.passes.multiply_samples import multiply_samples
+from exporter.onnx.passes import fft_convolutions as module
+from exporter.onnx.passes.fft_convolutions import fft_convolutions
+from exporter.onnx.passes.multiply_sample_windows import multiply_sample_windows
 from exporter.onnx.passes.share_weights import share_weights
-from exporter.onnx.passes.transform_convolutions import transform_convolutions
 from exporter.onnx.session import GraphRunner
 
 RNG = np.random.default_rng(3)
@@ -52,7 +52,7 @@ def convolved(
 def both(model: ir.Model, directory: Path, frames: Array) -> tuple[Array, Array]:
     """What the convolution gives, and what its transform does."""
     wanted = run(model, directory, x=frames)
-    assert transform_convolutions(model)[1]
+    assert fft_convolutions(model)[1]
     assert "Conv" not in kinds(model)
     return wanted, run(model, directory, x=frames)
 
@@ -122,7 +122,7 @@ def test_a_wrong_transform_would_be_seen(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_weight_is_transformed_once_at_load(tmp_path: Path) -> None:
-    model, _ = transform_convolutions(convolved(64))
+    model, _ = fft_convolutions(convolved(64))
     ir.save(model, tmp_path / "g.onnx")
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
@@ -145,7 +145,7 @@ def test_the_weight_is_transformed_once_at_load(tmp_path: Path) -> None:
     ids=["short", "few inputs", "few outputs", "stride", "dilation", "automatic padding"],
 )
 def test_other_convolutions_are_left(model: ir.Model) -> None:
-    assert not transform_convolutions(model)[1]
+    assert not fft_convolutions(model)[1]
     assert "Conv" in kinds(model)
 
 
@@ -156,8 +156,8 @@ def test_a_trained_encoder_stays_as_it_was(
     monkeypatch.setattr(module, "_MIN_CHANNELS", 10)
     source = digits_bundle / "fp32" / "encoder.onnx"
     model = ir.load(source)
-    assert multiply_samples(model)[1]
-    assert transform_convolutions(model)[1]
+    assert multiply_sample_windows(model)[1]
+    assert fft_convolutions(model)[1]
     share_weights([model], tmp_path, "encoder.onnx.data")
     ir.save(model, tmp_path / "encoder.onnx")
     lengths = np.array([16_000, 41_234])
