@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cpp.reading import read_audio, read_cases
+from support.digits.made import RECORDINGS
 from support.digits.scale import RATE, TOLERANCE
-from support.places import ROOT
 
 import s2t_runtime
 from s2t_runtime import SpeechToText
-
-EXAMPLE = ROOT / "examples" / "digits"
 
 
 def test_the_runtime_gives_them(model: SpeechToText, vectors: Path) -> None:
@@ -37,9 +35,9 @@ def test_the_runtime_gives_them(model: SpeechToText, vectors: Path) -> None:
 def test_lower_precisions_write_what_was_said(request: pytest.FixtureRequest, precision: str) -> None:
     """Their budget is held at export; here, that this onnxruntime computes what was judged then."""
     bundle: Path = request.getfixturevalue(f"digits_{precision}_bundle")
-    lines = (EXAMPLE / "references.de.tsv").read_text(encoding="utf-8").splitlines()
+    lines = (RECORDINGS.parent / "references.de.tsv").read_text(encoding="utf-8").splitlines()
     said = dict(line.split("\t") for line in lines)
-    recordings = sorted((EXAMPLE / "recordings").glob("*.wav"))
+    recordings = sorted(RECORDINGS.glob("*.wav"))
     with s2t_runtime.load(bundle, precision=precision, threads=1) as model:
         results = model.generate(list(recordings), language="de", num_beams=3)
     assert len(recordings) >= 7

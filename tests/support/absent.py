@@ -1,6 +1,7 @@
-"""Which test files cannot be imported here, because a package is not installed that they, or their helpers, import.
+"""Which test files a run of the runtime alone leaves out: those that import, or whose helpers do, what is not there.
 
-The runtime is tested without torch too, and with the lowest versions that it takes: tests of everything else stay out.
+Only such a run (S2T_MADE is set: what needs torch was made before) leaves anything out; elsewhere a missing package
+is an error, as it should be.
 """
 
 from __future__ import annotations
@@ -10,9 +11,6 @@ import functools
 import importlib.util
 from pathlib import Path
 
-from support.places import ROOT
-
-_TESTS = ROOT / "tests"
 OPTIONAL = (
     "ctranslate2",
     "huggingface_hub",
@@ -26,6 +24,7 @@ OPTIONAL = (
     "torch",
     "transformers",
 )
+_OURS = ("support", "graphs", "exporter", "s2t_runtime", "benchmarks")
 
 
 @functools.cache
@@ -36,12 +35,12 @@ def what_is_absent() -> tuple[str, ...]:
 
 def needs_absent(path: Path) -> bool:
     """Whether a test file imports, at its top, what is not installed."""
-    absent = set(what_is_absent())
-    return bool(absent) and not absent.isdisjoint(_needs(path))
+    return not _needs(path).isdisjoint(what_is_absent())
 
 
 @functools.cache
 def _needs(path: Path) -> frozenset[str]:
+    """The packages that a file imports at its top, by itself or through modules of ours."""
     found: set[str] = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         names: list[str] = []
@@ -50,25 +49,21 @@ def _needs(path: Path) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom):
             names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
-            found.add(name.partition(".")[0])
-            source = _source(name)
-            if source is not None:
-                found |= _needs(source)
+            package = name.partition(".")[0]
+            found.add(package)
+            source = _source(name) if package in _OURS else None
+            found |= _needs(source) if source is not None else set()
     return frozenset(found)
 
 
+@functools.cache
 def _source(name: str) -> Path | None:
-    """The file of a module of ours; a room's own file imports nothing that matters, but a package's may."""
-    for root in (_TESTS, ROOT):
-        path = root.joinpath(*name.split("."))
+    """The file of a module of ours, wherever it is imported from; nothing is imported."""
+    package, *inner = name.split(".")
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+        path = Path(place, *inner)
         for file in (path.with_suffix(".py"), path / "__init__.py"):
             if file.is_file():
                 return file
-    spec = importlib.util.find_spec(name.partition(".")[0]) if name.partition(".")[0] in _OURS else None
-    if spec is None or spec.origin is None:
-        return None
-    file = Path(spec.origin).parent.joinpath(*name.split(".")[1:]).with_suffix(".py")
-    return file if file.is_file() else None
-
-
-_OURS = ("graphs", "exporter", "s2t_runtime", "benchmarks")
+    return None

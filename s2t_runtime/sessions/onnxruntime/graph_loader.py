@@ -118,9 +118,7 @@ class GraphLoader:
             )
         if hasattr(session, _TELLS):
             _check_assignment(session, provider, path)
-        elif (
-            provider.device != "cpu"
-        ):  # the CPU's provider is alone in its session, so it computes everything
+        elif provider.device != "cpu":  # the CPU's provider is alone in its session
             _warn_unverified(self._ort, provider, path)
         return session
 

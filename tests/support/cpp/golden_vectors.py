@@ -21,11 +21,10 @@ import numpy as np
 import soundfile
 from support.digits.audio import carried_batches, probe_batches
 from support.digits.cases import Eager
+from support.digits.made import CHECKPOINT
 from support.digits.option_cases import CASES, NOTHING, Base
 from support.digits.scale import RATE, Waveform
-from support.places import ROOT
 
-CHECKPOINT = ROOT / "examples" / "digits" / "checkpoint"
 STOPPINGS = (False, True, "never")
 # Utterance, beams and length penalty with which the way to stop changes the answer; of most it does not.
 TELLING = (("probe_0_3", 5, 2.0), ("carried_cut_4", 5, 2.0), ("probe_1_0", 2, 1.0), ("probe_1_0", 3, 1.0))
