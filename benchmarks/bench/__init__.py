@@ -1,6 +1,7 @@
 """What bench-s2t does with a bundle: cases, measurement, record, reports.
 
-Comes in: a request.
+Given: a request.
+Open to: benchmarks.commands, benchmarks.gpu.
 
 Goes out:
     bench: measure_bundle

@@ -1,6 +1,7 @@
 """The command line bench-s2t; the programs ``python -m benchmarks.NAME`` lie where that name says.
 
-Comes in: a command line.
+Given: a command line.
+Open to: nobody.
 
 Goes out: nothing that another module imports.
 """

@@ -1,6 +1,7 @@
 """Two records of the same cases: what changed, and whether it is more than noise.
 
-Comes in: records.
+Given: records.
+Open to: benchmarks.commands, benchmarks.records.
 
 Goes out:
     compare: LEAST_REPETITIONS, compare, ratio_interval, repetition_values

@@ -1,6 +1,7 @@
 """``python -m benchmarks.gpu``: the same for a GPU, with engines that it builds where they are missing.
 
-Comes in: a command line.
+Given: a command line.
+Open to: nobody.
 
 Goes out: nothing that another module imports.
 """

@@ -1,6 +1,7 @@
 """Takes the times: cases in turns, each in a process of its own, with memory, floor and load beside them.
 
-Comes in: cases and tasks.
+Given: cases and tasks.
+Open to: benchmarks.bench, benchmarks.gpu, benchmarks.records.
 
 Goes out:
     agreement: Agreement, agreement

@@ -1,6 +1,8 @@
 """What is measured: one folder a peer, each with a ``peer.py``; protocol and tasks are what all of them share.
 
-Comes in: tasks.
+Given: tasks.
+Open to: benchmarks.bench, benchmarks.comparison, benchmarks.gpu, benchmarks.measuring, benchmarks.records,
+    benchmarks.report.
 
 Goes out:
     protocol: Answer, Case, OWN, Offer, Peer, Run, STAGES, StageTimes, Task, open_peer, peer_module

@@ -1,6 +1,7 @@
 """The record of a measurement, as JSON: raw samples, environment, and what follows from them.
 
-Comes in: what was measured.
+Given: what was measured.
+Open to: benchmarks.bench, benchmarks.commands, benchmarks.gpu.
 
 Goes out:
     environment: describe_environment

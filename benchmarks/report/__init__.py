@@ -1,6 +1,7 @@
 """Renders a record as Markdown and as one page of HTML; every figure comes from the record alone.
 
-Comes in: a record.
+Given: a record.
+Open to: benchmarks.bench, benchmarks.gpu.
 
 Goes out:
     markdown: markdown, summary_text

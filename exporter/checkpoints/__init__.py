@@ -1,6 +1,8 @@
 """Loads what an export starts from, completely or not at all: saved checkpoints, pairs, random weights.
 
-Comes in: a source. A Checkpoint in memory leaves.
+Given: a source. A Checkpoint in memory leaves.
+Open to: benchmarks, exporter.commands, exporter.onnx, exporter.parity, exporter.pipeline,
+    exporter.precisions, exporter.reference.
 
 Goes out:
     checkpoint: Checkpoint

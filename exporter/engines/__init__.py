@@ -1,6 +1,7 @@
 """A bundle's graphs to TensorRT engines; tensorrt_builder alone imports TensorRT, in a process of its own.
 
-Comes in: an opened bundle and options.
+Given: an opened bundle and options.
+Open to: benchmarks, exporter.commands.
 
 Goes out:
     build: Census, CompileResult, census_of_bundle, compile_bundle

@@ -1,6 +1,8 @@
 """From torch modules to checked ONNX files, and what runs one of them.
 
-Comes in: a checkpoint in memory. export is the one place of tracing, session the one importer of onnxruntime.
+Given: a checkpoint in memory. export is the one place of tracing, session the one importer of onnxruntime.
+Open to: exporter, exporter.engines, exporter.parity, exporter.pipeline, exporter.precisions,
+    exporter.reference.
 
 Goes out:
     block_names: OWN, in_blocks

@@ -1,6 +1,7 @@
 """Proves a bundle equal to eager PyTorch: graph by graph, step by step, decoding by decoding.
 
-Comes in: a checkpoint and its bundle.
+Given: a checkpoint and its bundle.
+Open to: benchmarks, exporter.commands, exporter.pipeline.
 
 Goes out:
     check: check_parity, check_same_model

@@ -1,6 +1,7 @@
 """From checkpoint to bundle, stage by stage; the only room that knows all others.
 
-Comes in: a source and options.
+Given: a source and options.
+Open to: exporter, exporter.commands.
 
 Goes out:
     add_precision: AddResult, add_precision

@@ -1,6 +1,7 @@
 """Finds what must stay in float32 when the rest computes in float16 or int8, and makes the int8 graphs.
 
-Comes in: a loaded checkpoint, audio that tries it, and a budget.
+Given: a loaded checkpoint, audio that tries it, and a budget.
+Open to: exporter.commands, exporter.pipeline.
 
 Goes out:
     int8_check: Int8Check

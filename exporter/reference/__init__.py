@@ -1,6 +1,7 @@
 """The judge, and what it is asked: eager PyTorch, audio that tries a model, and how far a bundle is off.
 
-Comes in: a loaded checkpoint.
+Given: a loaded checkpoint.
+Open to: benchmarks, exporter, exporter.commands, exporter.parity, exporter.pipeline, exporter.precisions.
 
 Goes out:
     audio_limits: min_samples, padding_is_safe

@@ -1,6 +1,7 @@
 """Any tokenizer to tokenizer.json and vocabulary.bin, proved against its own decode().
 
-Comes in: a tokenizer of transformers.
+Given: a tokenizer of transformers.
+Open to: exporter.checkpoints, exporter.pipeline.
 
 Goes out:
     files: write_tokenizer

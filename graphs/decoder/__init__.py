@@ -1,6 +1,7 @@
 """The two decoder graphs, and what they must know of a decoder: its shape, its cross-attention, its output projection.
 
-Comes in: a decoder of transformers, which is watched while it runs. Files and sessions are unknown here.
+Given: a decoder of transformers, which is watched while it runs. Files and sessions are unknown here.
+Open to: graphs.
 
 Goes out:
     attention: CrossAttention, CrossAttentionMode, attention_implementation

@@ -1,6 +1,8 @@
 """The files of a bundle: their one schema, how they are checked, and how they are opened.
 
-Comes in: a directory. The exporter writes through the same records.
+Given: a directory. The exporter writes through the same records.
+Open to: benchmarks, exporter, s2t_runtime, s2t_runtime.commands, s2t_runtime.options, s2t_runtime.search,
+    s2t_runtime.sessions, s2t_runtime.text.
 
 Goes out:
     bundle: Bundle, FAST_HASH_LIMIT, GRAPH_NAMES, MANIFEST_NAME, open_bundle, sha256_of

@@ -1,6 +1,7 @@
 """What a caller may ask of the search: options, their values, and the plan that comes of them.
 
-Comes in: a call's options and a bundle's. Nothing is computed here.
+Given: a call's options and a bundle's. Nothing is computed here.
+Open to: benchmarks, exporter, s2t_runtime, s2t_runtime.commands, s2t_runtime.search.
 
 Goes out:
     call: DecodingOptions

@@ -1,6 +1,7 @@
 """Runs the graphs of a bundle: what a session must do (protocol), and the one that a provider names (open).
 
-Comes in: an opened bundle. The search sees the protocol alone; who loads a model asks open.
+Given: an opened bundle. The search sees the protocol alone; who loads a model asks open.
+Open to: benchmarks, s2t_runtime, s2t_runtime.search.
 
 Goes out:
     open: ENGINES, PROVIDERS, open_session

@@ -1,6 +1,7 @@
 """Token ids to text, without a tokenizer library where a joining rule is known.
 
-Comes in: an opened bundle, and ids.
+Given: an opened bundle, and ids.
+Open to: benchmarks, exporter, s2t_runtime.
 
 Goes out:
     detokenizer: TEXT_CLEANUP, byte_level_bytes

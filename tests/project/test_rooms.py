@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 from support.places import ROOT
-from support.rooms import PACKAGES, cycles, imports, modules, stated_door, unlike, used_door
+from support.rooms import (
+    PACKAGES,
+    cycles,
+    imports,
+    modules,
+    stated_door,
+    stated_visitors,
+    unlike,
+    used_door,
+    visitors,
+)
 from support.tree_page import BEGIN, END, PAGE
 from support.tree_page import tree as drawn_tree
 
@@ -69,6 +79,24 @@ def test_a_door_bites(tree: Path) -> None:
     changed = modules(tree)
     room = changed["exporter.onnx"]
     assert used_door(room, changed)["session"] - stated_door(room)["session"] == {"_options"}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_says_who_may_come_in(name: str) -> None:
+    room = KNOWN[name]
+    assert re.search(r"\nGiven: [^\n]+\.\nOpen to: ", room.docstring), (
+        f"{name} says what it is given, then who may come in"
+    )
+    assert stated_visitors(room) == visitors(room, KNOWN)
+
+
+def test_a_new_visitor_is_noticed(tree: Path) -> None:
+    append(
+        tree / "exporter" / "tokenizers" / "files.py", "\nfrom exporter.onnx.session import open_session\n"
+    )
+    changed = modules(tree)
+    room = changed["exporter.onnx"]
+    assert visitors(room, changed) - stated_visitors(room) == {"exporter.tokenizers"}
 
 
 def folders() -> list[str]:

@@ -123,3 +123,37 @@ def unlike(folder: Path) -> set[str]:
     """The modules of a folder, ``__init__`` left out; C++'s header and source are one."""
     files = [path for path in folder.iterdir() if path.suffix in {".py", ".cpp", ".h"}]
     return {path.stem for path in files} - {"__init__", "conftest"}
+
+
+def stated_visitors(room: Module) -> set[str]:
+    """What a room says of who may come in."""
+    found = re.search(r"\nOpen to: (.*?)\.\n", room.docstring, re.DOTALL)
+    listed = found.group(1).replace("\n", " ") if found else ""
+    return {name.strip() for name in listed.split(",") if name.strip()} - {"nobody"}
+
+
+def visitors(room: Module, known: Mapping[str, Module]) -> set[str]:
+    """Who imports from a room: other packages, rooms of its own package, and its neighbours in the room around it."""
+    within = room.name.rpartition(".")[0]
+    found = set()
+    for module in known.values():
+        if module.name == room.name or module.name.startswith(f"{room.name}."):
+            continue
+        if any(_home(target, known) == room.name for target, _ in imports(module, known)):
+            found.add(_seen_from(within, module.name if module.is_room else module.name.rpartition(".")[0]))
+    return found
+
+
+def _home(name: str, known: Mapping[str, Module]) -> str:
+    return name if known[name].is_room else name.rpartition(".")[0]
+
+
+def _seen_from(within: str, visitor: str) -> str:
+    """A package from outside it; a room from inside its package; a room in a room from inside that."""
+    parts = visitor.split(".")
+    shared = 0
+    for own, other in zip(within.split("."), parts, strict=False):
+        if own != other:
+            break
+        shared += 1
+    return ".".join(parts[: shared + 1])

@@ -1,6 +1,7 @@
 """Peer: the checkpoint's encoder and decoder in CTranslate2.
 
-Comes in: settings, through ``peers.protocol.open_peer``.
+Given: settings, through ``peers.protocol.open_peer``.
+Open to: nobody.
 
 Goes out: nothing that another module imports.
 """

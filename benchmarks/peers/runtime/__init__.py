@@ -1,6 +1,7 @@
 """Peer: a bundle in s2t_runtime.
 
-Comes in: settings, through ``peers.protocol.open_peer``.
+Given: settings, through ``peers.protocol.open_peer``.
+Open to: nobody.
 
 Goes out: nothing that another module imports.
 """

@@ -1,6 +1,7 @@
 """Peer: the checkpoint in PyTorch, eager or compiled.
 
-Comes in: settings, through ``peers.protocol.open_peer``.
+Given: settings, through ``peers.protocol.open_peer``.
+Open to: benchmarks.gpu, benchmarks.measuring.
 
 Goes out:
     peer: torch_problem

@@ -1,6 +1,7 @@
 """Plots as SVG, and the markup that pages are made of.
 
-Comes in: figures. Records are unknown here.
+Given: figures. Records are unknown here.
+Open to: benchmarks.report.
 
 Goes out:
     axes: Axis, fitting_axis, linear_axis, log_axis

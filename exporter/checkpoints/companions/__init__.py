@@ -1,6 +1,7 @@
 """What comes beside a model's weights: feature extractor, tokenizer, generation options, languages.
 
-Comes in: the files of a checkpoint.
+Given: the files of a checkpoint.
+Open to: exporter.checkpoints, exporter.parity, exporter.pipeline.
 
 Goes out:
     generation_defaults: generation_defaults, is_harmless, unsupported_options

@@ -1,6 +1,8 @@
 """Where a checkpoint's files are: what can be named, found on disk, or fetched from the hub.
 
-Comes in: names, directories, hub ids.
+Given: names, directories, hub ids.
+Open to: benchmarks, exporter.checkpoints, exporter.checkpoints.companions, exporter.commands,
+    exporter.pipeline.
 
 Goes out:
     files: CheckpointFiles, OnStage, fetch_weights, locate_checkpoint, read_licence

@@ -1,6 +1,7 @@
 """What several passes need: looking at a graph, replacing values, weights in int8, convolutions as products.
 
-Comes in: models of onnx_ir. No pass is known here.
+Given: models of onnx_ir. No pass is known here.
+Open to: exporter.onnx.passes, exporter.precisions.
 
 Goes out:
     convolutions: Convolution, convolution, geometry, windows

@@ -1,6 +1,7 @@
 """Graph edits after export, one a file: each a function ``model in, (model, changed) out``.
 
-Comes in: models of onnx_ir. Passes do not import each other.
+Given: models of onnx_ir. Passes do not import each other.
+Open to: exporter.onnx, exporter.pipeline, exporter.precisions.
 
 Goes out:
     apply_signature: apply_signature

@@ -1,6 +1,7 @@
 """Decodes with TensorRT engines: which set, which profile, which memory; no call of CUDA.
 
-Comes in: a bundle, and an executor that runs engines: that of TensorRT, or a double in tests.
+Given: a bundle, and an executor that runs engines: that of TensorRT, or a double in tests.
+Open to: benchmarks, exporter, s2t_runtime.commands, s2t_runtime.sessions.tensorrt.
 
 Goes out:
     choice: EngineHost, check_plans, choose_engines, engine_precision, find_engines

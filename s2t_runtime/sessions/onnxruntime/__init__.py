@@ -1,6 +1,7 @@
 """Sessions of ONNX Runtime, with any of its providers; session alone imports onnxruntime.
 
-Comes in: an opened bundle and the name of a provider.
+Given: an opened bundle and the name of a provider.
+Open to: exporter, s2t_runtime.commands, s2t_runtime.sessions.
 
 Goes out:
     int8_overflow: EXACT_PRODUCTS, products_overflow

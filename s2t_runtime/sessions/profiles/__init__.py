@@ -1,6 +1,7 @@
 """Optimisation profiles: the one table of sizes behind them, and what they refuse.
 
-Comes in: manifests and sizes; compile-s2t and the sessions that have profiles ask.
+Given: manifests and sizes; compile-s2t and the sessions that have profiles ask.
+Open to: exporter, s2t_runtime.sessions.engines, s2t_runtime.sessions.onnxruntime.
 
 Goes out:
     compile_flags: compile_flags
