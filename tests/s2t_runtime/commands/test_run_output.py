@@ -169,14 +169,14 @@ def test_json_lines_as_it_comes(fake_model: FakeModel) -> None:
 
 def test_a_terminal_shows_it_as_it_comes(fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr("rich.status.Status.update", lambda _, text: said.append(str(text)))
+    monkeypatch.setattr("rich.status.Status.update", lambda _, status, **__: said.append(str(status)))
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w", encoding="utf-8") as terminal:
         monkeypatch.setattr(sys, "stdout", terminal)
         assert cli_run.run(cli_run.parse(["bundle", "a[b]\n.wav", "--stream"])) == 0
         os.read(leader, 65536)
     os.close(leader)
-    assert said == ["a[b] .wav: te 0", "a[b] .wav: text 0"]
+    assert said[-2:] == ["a[b] .wav: te 0", "a[b] .wav: text 0"]  # older ones of rich announce the first status too
     assert fake_model.closed
 
 
