@@ -17,6 +17,7 @@ from s2t_runtime.audio import check_audio, read_audio
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.errors import AudioError
 from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.lengths import longest_sequence
 from s2t_runtime.options.plan import SearchPlan, plan_search
 from s2t_runtime.sessions.protocol import Request
 
@@ -153,12 +154,13 @@ def _checked(bundle: Bundle, task: Task) -> Task:
     """The task, with the length of its prompt."""
     positions = bundle.manifest.decoder.max_positions
     prompt_length = (
-        len(search_plan(bundle, task).prompt) if positions is None or task.tokens < positions else 1
+        len(search_plan(bundle, task).prompt) if positions is None or task.tokens <= positions else 1
     )
-    if positions is not None and task.tokens + prompt_length > positions:
+    most = None if positions is None else longest_sequence(positions) - prompt_length
+    if most is not None and task.tokens > most:
         raise BenchmarkError(
             f"--tokens {task.tokens}: the decoder has {positions} positions, the prompt's {prompt_length} among "
-            f"them: at most {positions - prompt_length}"
+            f"them, and the last token needs none: at most {most}"
         )
     return replace(task, prompt_length=prompt_length)
 

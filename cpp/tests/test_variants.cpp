@@ -37,6 +37,8 @@ TEST_SUITE("variants") {
         CHECK(check_variants("restricted", 2) >= 10);
     }
 
+    TEST_CASE("lengths that a bundle stores give way as in s2t_runtime") { CHECK(check_variants("lengths", 5) >= 10); }
+
     TEST_CASE("a model says which tokens it can write") {
         CHECK(digits().output_token_ids().empty());
         const Model model = Model::load(vector_path("bundles/restricted"), one_thread());

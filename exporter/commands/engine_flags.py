@@ -50,7 +50,7 @@ _OPTIONS = (
     click.option(
         "--max-length",
         type=click.IntRange(min=1),
-        help=f"Most tokens of a sequence.  [default: {DEFAULT_MAX_LENGTH}, or the decoder's positions if fewer]",
+        help=f"Most tokens of a sequence.  [default: {DEFAULT_MAX_LENGTH}, or what the decoder takes if fewer]",
     ),
     click.option(
         "--max-prompt",

@@ -47,7 +47,7 @@ class EngineOptions:
     max_beams: int = DEFAULT_MAX_BEAMS
     """Most sequences per utterance."""
     max_length: int | None = None
-    """Most tokens of a sequence; None: DEFAULT_MAX_LENGTH, or the decoder's positions where that is less."""
+    """Most tokens of a sequence; None: DEFAULT_MAX_LENGTH, or what the decoder takes where that is less."""
     max_prompt: int = DEFAULT_MAX_PROMPT
     """Most tokens fed at once."""
     spans: tuple[AudioSpan, ...] = ()

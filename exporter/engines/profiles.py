@@ -92,10 +92,11 @@ def _max_length(manifest: Manifest, options: EngineOptions) -> int:
     positions = manifest.decoder.max_positions
     if options.max_length is None:
         return default_sizes(manifest).length
-    if positions is not None and options.max_length > positions:
+    # The last token of a sequence is never fed, so it needs no position.
+    if positions is not None and options.max_length > positions + 1:
         raise EngineError(
-            f"axis past would end at {options.max_length - 1}, but the decoder has {positions} positions: give "
-            f"--max-length {positions} or less"
+            f"--max-length {options.max_length} (axis past) is beyond the {positions + 1} tokens that the decoder's "
+            f"{positions} positions allow: give --max-length {positions + 1} or less"
         )
     return options.max_length
 

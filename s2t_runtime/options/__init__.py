@@ -7,6 +7,7 @@ Goes out:
     call: DecodingOptions
     generation: GenerationOptions
     ids: token_ids
+    lengths: longest_sequence
     plan: SearchPlan, plan_search
     refusals: REASONS
     sampling: Sampling

@@ -15,8 +15,8 @@ class GenerationOptions:
     """Decoding options of a call, or a bundle's defaults; None is "not set" in both.
 
     A field left unset in the call takes the bundle's default, and where the bundle has none
-    transformers' own. Lists become tuples and single ids tuples of one where several are allowed;
-    an empty tuple switches a default off.
+    transformers' own; a length that the call sets goes before both kinds of the bundle's. Lists become
+    tuples and single ids tuples of one where several are allowed; an empty tuple switches a default off.
 
     Raises:
         OptionError: a value has the wrong type or can never be valid, whatever the bundle.
@@ -27,9 +27,9 @@ class GenerationOptions:
         None  # hypotheses per utterance, at most num_beams where that is above 1
     )
     max_length: int | None = None  # tokens in all, prompt included
-    max_new_tokens: int | None = None  # tokens after the prompt; goes before max_length
+    max_new_tokens: int | None = None  # tokens after the prompt; goes before a stored max_length
     min_length: int | None = None  # no end token before this many tokens in all, prompt included
-    min_new_tokens: int | None = None  # no end token before this many new ones; goes before min_length
+    min_new_tokens: int | None = None  # the same of new ones; goes before a stored min_length
     length_penalty: float | None = None  # a hypothesis scores its log-probability / new tokens ** this
     early_stopping: bool | str | None = None  # True: stop at num_beams finished; False: heuristic; "never"
     do_sample: bool | None = None  # draw tokens by their probability; the options down to seed need it

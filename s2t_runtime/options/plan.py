@@ -2,7 +2,8 @@
 
 ``plan_search`` follows transformers' ``_prepare_generation_config``, ``_prepare_special_tokens``,
 ``_prepare_decoder_input_ids_for_generation``, ``_prepare_generated_length`` and
-``_validate_generated_length``, but refuses what transformers would warn about and then ignore.
+``_validate_generated_length``, but refuses what transformers would warn about and then ignore. A length that the
+call sets goes before the bundle's of either kind, where transformers lets ``max_new_tokens`` of the checkpoint win.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from s2t_runtime.bundles.output_vocabulary import Int64
 from s2t_runtime.errors import OptionError
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.ids import KnownIds, biases
+from s2t_runtime.options.lengths import plan_lengths
 from s2t_runtime.options.sampling import Sampling, plan_sampling
 from s2t_runtime.options.values import PrefixFunction
-
-DEFAULT_NEW_TOKENS = 20  # transformers' length where neither the call nor the bundle sets one
 
 _T = TypeVar("_T")
 
@@ -89,7 +89,7 @@ def plan_search(
     known.check_options(merged)
     prompt = _prompt(merged)
     forced_bos, language = _forced_bos(defaults, overrides, languages, len(prompt), known)
-    max_length = _max_length(defaults, overrides, len(prompt), max_positions)
+    lengths = plan_lengths(defaults, overrides, len(prompt), max_positions)
     _check_forced(merged, forced_bos)
     eos = _ids(merged.eos_token_id)
     num_beams, num_return_sequences = _widths(merged)
@@ -97,10 +97,10 @@ def plan_search(
         prompt=prompt,
         num_beams=num_beams,
         num_return_sequences=num_return_sequences,
-        max_length=max_length,
-        min_length=_min_length(defaults, overrides, len(prompt), max_length),
-        min_new_tokens=_or(merged.min_new_tokens, 0),
-        length_penalty=_length_penalty(merged, max_length - len(prompt)),
+        max_length=lengths.longest,
+        min_length=lengths.least,
+        min_new_tokens=lengths.least_new,
+        length_penalty=_length_penalty(merged, lengths.longest - len(prompt)),
         early_stopping=merged.early_stopping or False,
         eos_token_ids=eos,
         pad_token_id=_first(merged.pad_token_id, eos[0] if eos else None),
@@ -164,50 +164,6 @@ def _decay(options: GenerationOptions, prompt: int) -> tuple[int, float] | None:
         )
     start, factor = options.exponential_decay_length_penalty
     return start + prompt, factor
-
-
-def _max_length(
-    defaults: GenerationOptions, overrides: GenerationOptions, prompt: int, positions: int | None
-) -> int:
-    new = _first(overrides.max_new_tokens, defaults.max_new_tokens)
-    if overrides.max_length is not None and new is not None:
-        raise _outranked("max", overrides.max_length, new, in_call=overrides.max_new_tokens is not None)
-    fixed = prompt + new if new is not None else _first(overrides.max_length, defaults.max_length)
-    limit = math.inf if positions is None else positions
-    length = int(min(prompt + DEFAULT_NEW_TOKENS, limit)) if fixed is None else fixed
-    if prompt >= min(length, limit):
-        raise OptionError(
-            f"a prompt of {prompt} tokens leaves no room to decode within {min(length, limit)} tokens, "
-            "wanted a shorter one; shorten decoder_prompt_ids or raise max_length"
-        )
-    if length > limit:
-        source = "" if new is None else f" (max_new_tokens {new} and a prompt of {prompt})"
-        raise OptionError(
-            f"max_length {length}{source} is beyond the decoder's {positions} positions; ask for at most "
-            f"max_length={positions} or max_new_tokens={int(limit) - prompt}"
-        )
-    return length
-
-
-def _min_length(defaults: GenerationOptions, overrides: GenerationOptions, prompt: int, longest: int) -> int:
-    new = _first(overrides.min_new_tokens, defaults.min_new_tokens)
-    if overrides.min_length is not None and new is not None:
-        raise _outranked("min", overrides.min_length, new, in_call=overrides.min_new_tokens is not None)
-    least = prompt + new if new is not None else _or(_first(overrides.min_length, defaults.min_length), 0)
-    if least > longest:
-        raise OptionError(
-            f"a minimum length of {least} tokens is more than the maximum length of {longest}, prompt "
-            "included; lower min_length or min_new_tokens, or raise max_length or max_new_tokens"
-        )
-    return least
-
-
-def _outranked(end: str, length: int, new: int, *, in_call: bool) -> OptionError:
-    holder = "the call" if in_call else "the bundle's default"
-    return OptionError(
-        f"{end}_length {length} would be ignored: {holder} has {end}_new_tokens {new}, which goes before it; "
-        f"pass {end}_new_tokens instead"
-    )
 
 
 def _length_penalty(options: GenerationOptions, longest: int) -> float:

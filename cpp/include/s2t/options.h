@@ -49,8 +49,8 @@ struct GenerateOptions {
     std::optional<std::string> language;               ///< a code of the bundle; forces its token first
     std::optional<std::int64_t> num_beams;             ///< beams per utterance; 1 decodes greedily
     std::optional<std::int64_t> num_return_sequences;  ///< hypotheses per utterance, at most num_beams
-    std::optional<std::int64_t> max_length;            ///< tokens in all, prompt included
-    std::optional<std::int64_t> max_new_tokens;        ///< tokens after the prompt; goes before max_length
+    std::optional<std::int64_t> max_length;            ///< tokens in all, prompt included; before both of the bundle's
+    std::optional<std::int64_t> max_new_tokens;        ///< tokens after the prompt; not beside max_length
     std::optional<std::int64_t> min_length;            ///< no end token before this many tokens in all
     std::optional<std::int64_t> min_new_tokens;        ///< no end token before this many new ones
     std::optional<double> length_penalty;              ///< a hypothesis scores its log-probability / new tokens ** this

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "messages/python_text.h"
 #include "messages/sentences.h"
+#include "options/lengths.h"
 #include "options/values.h"
 #include "s2t/errors.h"
 
@@ -16,18 +16,11 @@ namespace {
 using Id = std::optional<std::int64_t>;
 using Ids = std::optional<TokenIds>;
 
-constexpr std::int64_t default_new_tokens = 20;  // transformers' length where neither call nor bundle sets one
-constexpr std::int64_t no_limit = std::numeric_limits<std::int64_t>::max();
-
 std::string text(std::int64_t value) { return std::to_string(value); }
 
 template <typename Value>
 std::optional<Value> first(const std::optional<Value>& one, const std::optional<Value>& other) {
     return one ? one : other;
-}
-
-std::int64_t plus(std::int64_t length, std::int64_t more) {
-    return more > no_limit - length ? no_limit : length + more;
 }
 
 /// A call's options over a bundle's.
@@ -36,7 +29,6 @@ GenerateOptions merged_options(const GenerateOptions& defaults, const GenerateOp
     const auto take = [&](auto member) { merged.*member = first(call.*member, defaults.*member); };
     take(&GenerateOptions::num_beams);
     take(&GenerateOptions::num_return_sequences);
-    take(&GenerateOptions::min_new_tokens);
     take(&GenerateOptions::length_penalty);
     take(&GenerateOptions::early_stopping);
     take(&GenerateOptions::forced_eos_token_id);
@@ -158,49 +150,6 @@ void set_forced_bos(SearchPlan& plan, const PlanContext& context, const Generate
     }
 }
 
-OptionError outranked(const char* end, std::int64_t length, std::int64_t fresh, bool in_call) {
-    return OptionError(
-        say("option.outranked", {{"end", end},
-                                 {"length", text(length)},
-                                 {"holder", say(in_call ? "option.outranked.call" : "option.outranked.bundle")},
-                                 {"new", text(fresh)}}));
-}
-
-std::int64_t max_length_of(const PlanContext& context, const GenerateOptions& call, std::int64_t prompt) {
-    const Id fresh = first(call.max_new_tokens, context.defaults.max_new_tokens);
-    if (call.max_length && fresh) {
-        throw outranked("max", *call.max_length, *fresh, call.max_new_tokens.has_value());
-    }
-    const Id fixed_length = fresh ? Id(plus(prompt, *fresh)) : first(call.max_length, context.defaults.max_length);
-    const std::int64_t limit = context.max_positions.value_or(no_limit);
-    const std::int64_t length = fixed_length.value_or(std::min(prompt + default_new_tokens, limit));
-    if (prompt >= std::min(length, limit)) {
-        throw OptionError(say("option.no_room", {{"prompt", text(prompt)}, {"limit", text(std::min(length, limit))}}));
-    }
-    if (length > limit) {
-        throw OptionError(say(fresh ? "option.too_long_new" : "option.too_long", {{"length", text(length)},
-                                                                                  {"new", text(fresh.value_or(0))},
-                                                                                  {"prompt", text(prompt)},
-                                                                                  {"positions", text(limit)},
-                                                                                  {"most", text(limit - prompt)}}));
-    }
-    return length;
-}
-
-std::int64_t min_length_of(const PlanContext& context, const GenerateOptions& call, std::int64_t prompt,
-                           std::int64_t longest) {
-    const Id fresh = first(call.min_new_tokens, context.defaults.min_new_tokens);
-    if (call.min_length && fresh) {
-        throw outranked("min", *call.min_length, *fresh, call.min_new_tokens.has_value());
-    }
-    const std::int64_t least =
-        fresh ? plus(prompt, *fresh) : first(call.min_length, context.defaults.min_length).value_or(0);
-    if (least > longest) {
-        throw OptionError(say("option.min_above_max", {{"least", text(least)}, {"longest", text(longest)}}));
-    }
-    return least;
-}
-
 void check_forced(const SearchPlan& plan) {
     const auto check = [&](const char* name, const TokenIds& tokens) {
         const bool suppressed = std::all_of(tokens.begin(), tokens.end(), [&](std::int64_t token) {
@@ -242,7 +191,7 @@ std::optional<ExponentialDecay> decay_of(const GenerateOptions& options, std::in
     if (as_list(options.eos_token_id).empty()) {
         throw OptionError(say("option.decay_without_end"));
     }
-    decay->start = plus(prompt, decay->start);
+    decay->start = sum_of_lengths(prompt, decay->start);
     return decay;
 }
 
@@ -265,14 +214,15 @@ SearchPlan plan_search(const PlanContext& context, const GenerateOptions& call) 
     plan.prompt = prompt_of(merged);
     const auto prompt = static_cast<std::int64_t>(plan.prompt.size());
     set_forced_bos(plan, context, call);
-    plan.max_length = max_length_of(context, call, prompt);
+    const Lengths lengths = plan_lengths(context.defaults, call, prompt, context.max_positions);
+    plan.max_length = lengths.longest;
+    plan.min_length = lengths.least;
+    plan.min_new_tokens = lengths.least_new;
     plan.forced_eos_token_ids = as_list(merged.forced_eos_token_id);
     plan.suppress_tokens = as_list(merged.suppress_tokens);
     check_forced(plan);
     plan.eos_token_ids = as_list(merged.eos_token_id);
     set_widths(plan, merged);
-    plan.min_length = min_length_of(context, call, prompt, plan.max_length);
-    plan.min_new_tokens = merged.min_new_tokens.value_or(0);
     plan.length_penalty = length_penalty_of(merged, plan.max_length - prompt);
     plan.early_stopping = merged.early_stopping.value_or(EarlyStopping::heuristic);
     plan.pad_token_id = merged.pad_token_id          ? merged.pad_token_id

@@ -41,8 +41,10 @@ class Sizes:
 
 def default_sizes(manifest: Manifest) -> Sizes:
     """The defaults, within what the decoder takes."""
-    positions = manifest.decoder.max_positions or DEFAULT_MAX_LENGTH
-    return Sizes(length=min(DEFAULT_MAX_LENGTH, positions))
+    positions = manifest.decoder.max_positions
+    # The last token of a sequence is never fed, so it needs no position.
+    longest = DEFAULT_MAX_LENGTH if positions is None else positions + 1
+    return Sizes(length=min(DEFAULT_MAX_LENGTH, longest))
 
 
 def default_samples(manifest: Manifest) -> AxisRange:
@@ -70,8 +72,9 @@ def table_of(name: str, manifest: Manifest, samples: AxisRange, frames: AxisRang
     """
     stored = manifest.generation.get("num_beams")
     beams = min(stored if isinstance(stored, int) and stored > 0 else 1, sizes.beams)
-    largest, longest = manifest.decoder.max_candidates, sizes.length
-    prompt = min(sizes.prompt, longest)
+    largest, positions = manifest.decoder.max_candidates, manifest.decoder.max_positions
+    fed = sizes.length if positions is None else min(sizes.length, positions)
+    prompt = min(sizes.prompt, fed)
     return Profile(
         name,
         axes={
@@ -82,7 +85,7 @@ def table_of(name: str, manifest: Manifest, samples: AxisRange, frames: AxisRang
             # After a first step the cache has one row per utterance, later one per beam.
             "rows": AxisRange(1, beams, sizes.batch * sizes.beams),
             # The newest token is fed, not cached.
-            "past": AxisRange(0, min(_USUAL_PAST, longest - 1), longest - 1),
+            "past": AxisRange(0, min(_USUAL_PAST, fed - 1), fed - 1),
             "new": AxisRange(1, 1, prompt),
             "prompt": AxisRange(1, 1, prompt),
         },

@@ -47,12 +47,15 @@ def test_lengths_that_the_bundle_does_not_take(bundle: Bundle, tmp_path: Path) -
         make_tasks(bundle, tmp_path, (2.0, 90.0), (1,), 7)
 
 
-@pytest.mark.parametrize("tokens", [128, 500])
+@pytest.mark.parametrize("tokens", [129, 500])
 def test_more_tokens_than_positions(bundle: Bundle, tmp_path: Path, tokens: int) -> None:
-    message = f"--tokens {tokens}: the decoder has 128 positions, the prompt's 1 among them: at most 127"
+    message = (
+        f"--tokens {tokens}: the decoder has 128 positions, the prompt's 1 among them, and the last token needs "
+        "none: at most 128"
+    )
     with pytest.raises(BenchmarkError, match=f"^{re.escape(message)}$"):
         make_tasks(bundle, tmp_path, (2.0,), (1,), tokens)
-    assert make_tasks(bundle, tmp_path, (2.0,), (1,), 127)
+    assert make_tasks(bundle, tmp_path, (2.0,), (1,), 128)
 
 
 def test_a_decoder_without_positions_takes_any_number(bundle: Bundle, tmp_path: Path) -> None:

@@ -107,8 +107,9 @@ def test_each_span_has_a_profile(manifest: Manifest) -> None:
             "--max-audio-seconds",
         ),
         (
-            {"max_length": 65},
-            "axis past would end at 64, but the decoder has 64 positions: give --max-length 64 or less",
+            {"max_length": 66},
+            "--max-length 66 (axis past) is beyond the 65 tokens that the decoder's 64 positions allow: give "
+            "--max-length 65 or less",
         ),
     ],
 )
@@ -118,6 +119,20 @@ def test_an_impossible_profile_names_its_axis(
     with pytest.raises(EngineError) as caught:
         table(manifest, **options)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("length", "past"), [(65, 63), (64, 63), (63, 62), (10, 9)])
+def test_the_cache_holds_no_more_than_the_positions(manifest: Manifest, length: int, past: int) -> None:
+    """The last token of a sequence is never fed, and the newest of the others is not in the cache."""
+    (profile,) = table(manifest, max_length=length)
+    assert profile.axes["past"].max == past
+    assert profile.axes["new"].max == min(16, length)
+
+
+def test_no_prompt_is_longer_than_the_positions(manifest: Manifest) -> None:
+    short = dataclasses.replace(manifest, decoder=dataclasses.replace(manifest.decoder, max_positions=8))
+    (profile,) = table(short)
+    assert (profile.axes["past"].max, profile.axes["prompt"].max) == (7, 8)
 
 
 def test_more_candidates_than_tensorrt_has(manifest: Manifest) -> None:

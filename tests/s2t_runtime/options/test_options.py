@@ -82,57 +82,6 @@ def test_from_dict_refuses_unknown_names() -> None:
         GenerationOptions.from_dict({"width": 5, "beams": 1, "num_beams": 2})
 
 
-@pytest.mark.parametrize(
-    ("call", "bundle", "expected"),
-    [
-        ({}, {"max_length": 50}, 50),
-        ({"max_length": 60}, {"max_length": 50}, 60),
-        ({"max_new_tokens": 10}, {"max_length": 50}, 11),
-        ({"max_new_tokens": 10}, {"max_new_tokens": 4}, 11),
-        ({}, {"max_length": 50, "max_new_tokens": 4}, 5),
-        ({"decoder_prompt_ids": (3, 4, 5)}, {"max_new_tokens": 4}, 7),
-        ({"decoder_prompt_ids": (3, 4, 5)}, {}, 23),
-    ],
-)
-def test_maximum_length(call: dict[str, Any], bundle: dict[str, Any], expected: int) -> None:
-    assert plan(call, bundle).max_length == expected
-
-
-def test_only_the_global_default_length_is_clipped_to_the_positions() -> None:
-    assert plan(max_positions=12).max_length == 12
-    assert plan({"max_length": 12}, max_positions=12).max_length == 12
-    assert plan({"max_length": 5000}, max_positions=None).max_length == 5000
-    with refused("max_length 300 is beyond the decoder's 128 positions; ask for at most max_length=128"):
-        plan({"max_length": 300})
-    with refused(
-        "max_length 131 (max_new_tokens 130 and a prompt of 1) is beyond the decoder's 128 positions"
-    ):
-        plan({"max_new_tokens": 130})
-
-
-def test_minimum_length() -> None:
-    assert plan({"min_length": 5}).min_length == 5
-    found = plan({"min_new_tokens": 5}, {"min_length": 9})
-    assert (found.min_length, found.min_new_tokens) == (6, 5)
-    with refused("a minimum length of 9 tokens is more than the maximum length of 5, prompt included; lower"):
-        plan({"min_length": 9, "max_length": 5})
-    with refused("a minimum length of 6 tokens is more than the maximum length of 5"):
-        plan({"min_new_tokens": 5, "max_length": 5})
-
-
-def test_lengths_that_transformers_would_ignore_are_refused() -> None:
-    held = "which goes before it; pass max_new_tokens instead"
-    with refused(f"max_length 9 would be ignored: the bundle's default has max_new_tokens 4, {held}"):
-        plan({"max_length": 9}, {"max_new_tokens": 4})
-    with refused(f"max_length 9 would be ignored: the call has max_new_tokens 5, {held}"):
-        plan({"max_length": 9, "max_new_tokens": 5}, {"max_new_tokens": 4})
-    held = "which goes before it; pass min_new_tokens instead"
-    with refused(f"min_length 3 would be ignored: the bundle's default has min_new_tokens 4, {held}"):
-        plan({"min_length": 3}, {"min_new_tokens": 4})
-    with refused(f"min_length 3 would be ignored: the call has min_new_tokens 1, {held}"):
-        plan({"min_length": 3, "min_new_tokens": 1})
-
-
 def test_prompt() -> None:
     assert plan({"decoder_prompt_ids": (4, 5)}).prompt == (3, 4, 5)
     assert plan({"decoder_prompt_ids": (3, 4)}).prompt == (3, 4)
@@ -145,8 +94,6 @@ def test_prompt() -> None:
         plan_search(GenerationOptions(), start.__class__(), languages={}, vocab_size=20, max_positions=None)
     with refused("a prompt of 4 tokens leaves no room to decode within 4 tokens, wanted a shorter one"):
         plan({"decoder_prompt_ids": (3, 4, 5, 6), "max_length": 4})
-    with refused("a prompt of 4 tokens leaves no room to decode within 3 tokens, wanted a shorter one"):
-        plan({"decoder_prompt_ids": (3, 4, 5, 6)}, max_positions=3)
 
 
 def test_padding_falls_back_to_the_first_end_token() -> None:

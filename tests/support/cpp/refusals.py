@@ -190,12 +190,7 @@ DECODING = {
         edit(lambda document: document.update(languages={})),
         options={"language": "d'e"},
     ),
-    "max_length of the bundle": RefusalCase(
-        "option.outranked.bundle", generation(max_new_tokens=4), options={"max_length": 9}
-    ),
-    "max_length of the call": RefusalCase(
-        "option.outranked.call", options={"max_length": 9, "max_new_tokens": 4}
-    ),
+    "max_length": RefusalCase("option.outranked", options={"max_length": 9, "max_new_tokens": 4}),
     "min_length": RefusalCase("option.outranked", options={"min_length": 9, "min_new_tokens": 4}),
     "a token that no bundle has": RefusalCase("option.token_range", generation(pad_token_id=400), options={}),
     "a token that was left out": RefusalCase(
@@ -229,8 +224,11 @@ DECODING = {
     "a long prompt": RefusalCase(
         "option.no_room", options={"decoder_prompt_ids": [2, 5, 6], "max_length": 3}
     ),
-    "a long text": RefusalCase("option.too_long", options={"max_length": 129}),
-    "a long new text": RefusalCase("option.too_long_new", options={"max_new_tokens": 128}),
+    "a long text": RefusalCase("option.too_long", options={"max_length": 130}),
+    "a long text in place of a default": RefusalCase(
+        "option.too_long", generation(max_new_tokens=4), options={"max_length": 130}
+    ),
+    "a long new text": RefusalCase("option.too_long_new", options={"max_new_tokens": 129}),
     "a long least text": RefusalCase(
         "option.min_above_max", options={"min_new_tokens": 9, "max_new_tokens": 5}
     ),

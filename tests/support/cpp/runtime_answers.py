@@ -24,7 +24,7 @@ POSSIBLE: dict[str, Sequence[Any]] = {
     "num_beams": (1, 2, 3, 4, 5, 7),
     "num_return_sequences": (1, 2, 3),
     "max_new_tokens": (1, 3, 8, 12, 20),
-    "max_length": (9, 20, 128),
+    "max_length": (9, 20, 129),
     "min_length": (0, 5, 8),
     "min_new_tokens": (0, 4, 7),
     "length_penalty": (1.0, 0.0, -1.5, 2.5, 0.3),
@@ -49,7 +49,7 @@ POSSIBLE: dict[str, Sequence[Any]] = {
 IMPOSSIBLE: dict[str, Sequence[Any]] = {
     "num_beams": (0, True, "five"),
     "max_new_tokens": (500, 0),
-    "max_length": (1, 129),
+    "max_length": (1, 130),
     "min_new_tokens": (30,),
     "length_penalty": (100.0, "1"),
     "early_stopping": ("soon", None),
@@ -130,15 +130,25 @@ def answers(
                 for name, value in options.items()
                 if name not in HOLD_IDS or _ids_of(value) <= {*writable}
             }
-        case: dict[str, Any] = {"audio": chosen, "options": options}
-        try:
-            results = model.generate([audio[name] for name in chosen], sampling_rate=RATE, **options)
-        except s2t_runtime.OptionError as error:
-            cases.append({**case, "error": str(error)})
-            continue
-        cases.append({**case, "results": [_answer(result) for result in results]})
+        cases.append(answer(model, audio, chosen, options))
     absent = () if writable is None else sorted(set(range(400)) - {*writable})[:1]
     return [*cases, *_prefix_refusals(model, names[0], audio[names[0]], absent)]
+
+
+def answer(
+    model: s2t_runtime.SpeechToText,
+    audio: Mapping[str, Waveform],
+    chosen: Sequence[str],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What s2t_runtime answers to recordings that are decoded as one batch: results, or an error."""
+    case: dict[str, Any] = {"audio": chosen, "options": options}
+    given: dict[str, Any] = dict(options)
+    try:
+        results = model.generate([audio[name] for name in chosen], sampling_rate=RATE, **given)
+    except s2t_runtime.OptionError as error:
+        return {**case, "error": str(error)}
+    return {**case, "results": [_answer(result) for result in results]}
 
 
 def _ids_of(value: Any) -> set[int]:

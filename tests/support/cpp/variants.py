@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from support.cpp.alterations import edit
 from support.cpp.golden_vectors import CHECKPOINT, golden_audio, write_json
-from support.cpp.runtime_answers import answers
+from support.cpp.runtime_answers import answer, answers
 from support.digits.scale import RATE, Waveform
 from support.restricted.bundles import write_restricted
 from support.restricted.eager import suppressed_generate
@@ -27,6 +29,26 @@ SEARCHES: list[dict[str, Any]] = [
     {"num_beams": 3, "num_return_sequences": 3, "early_stopping": False, "forced_bos_token_id": GERMAN},
     {"num_beams": 5, "num_return_sequences": 4, "early_stopping": True, "length_penalty": 2.0},
 ]
+
+
+# Lengths that a bundle stores, some beyond the decoder's 128 positions, and calls over each of them.
+STORED_LENGTHS: dict[str, dict[str, Any]] = {
+    "a text without end": {"max_length": 400, "eos_token_id": [399], "num_beams": 1},
+    "a long text": {"max_new_tokens": 400, "num_beams": 2},
+    "a least above the most": {"max_length": 20, "min_new_tokens": 40},
+    "a least beyond the positions": {"max_length": 400, "min_length": 300, "num_beams": 1},
+    "short texts": {"max_new_tokens": 4, "min_new_tokens": 2},
+}
+CALLED_LENGTHS: tuple[dict[str, Any], ...] = (
+    {},
+    {"max_length": 31},
+    {"max_new_tokens": 6},
+    {"max_length": 9, "min_length": 3},
+    {"decoder_prompt_ids": [2, 20, 21]},
+    {"max_length": 130},
+    {"max_new_tokens": 129},
+    {"min_length": 25},
+)
 
 
 def write_variants(bundle: Path, directory: Path, rng: np.random.Generator) -> None:
@@ -56,7 +78,27 @@ def write_variants(bundle: Path, directory: Path, rng: np.random.Generator) -> N
     variants.append(
         {"name": "restricted, by eager", "bundle": str(restricted), "precision": "fp32", "cases": cases}
     )
+    variants += _lengths(directory / "bundles", audio)
     write_json(directory / "variants.json", {"cases": variants})
+
+
+def _lengths(bundles: Path, audio: Mapping[str, Waveform]) -> Iterator[dict[str, Any]]:
+    """Bundles that store other lengths than the checkpoint's; their files are those of one that others made."""
+    name = min(audio, key=lambda one: len(audio[one]))
+    for title, stored in STORED_LENGTHS.items():
+        root = bundles / title
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(bundles / "fp32 alone", root, copy_function=os.link)
+        edit(lambda document, stored=stored: _store(document["generation"], stored))(root)
+        with s2t_runtime.load(root, threads=1) as model:
+            cases = [answer(model, audio, [name], options) for options in CALLED_LENGTHS]
+        yield {"name": f"lengths: {title}", "bundle": str(root), "precision": "fp32", "cases": cases}
+
+
+def _store(generation: dict[str, Any], stored: Mapping[str, Any]) -> None:
+    for length in ("max_length", "max_new_tokens", "min_length", "min_new_tokens"):
+        generation.pop(length, None)
+    generation.update(stored)
 
 
 def _eager_cases(
