@@ -6,6 +6,7 @@ Open to: benchmarks, exporter.commands, exporter.onnx, exporter.parity, exporter
 
 Goes out:
     checkpoint: Checkpoint
+    configuration: read_generation_config
     load: load_source
-    prompt: usual_prompt
+    pair: SPECIAL_TOKENS
 """

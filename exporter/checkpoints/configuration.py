@@ -16,7 +16,11 @@ from transformers import (
     Wav2Vec2Config,
 )
 
-from exporter.checkpoints.companions.generation_defaults import unsupported_options
+from exporter.checkpoints.companions.generation_defaults import (
+    GENERATION_CONFIG,
+    file_of,
+    unsupported_options,
+)
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
 from graphs.support import reasons_against
@@ -55,9 +59,10 @@ def read_config(
     config = _parse(files, _with_stand_ins(raw, unknown))
     reasons += reasons_against(config)
     if ignored_generation_options is not None:
-        reasons += unsupported_options(read_generation_config(files, config), ignored_generation_options)
+        generation = read_generation_config(files)
+        reasons += unsupported_options(generation, ignored_generation_options, file=file_of(files))
     else:
-        read_generation_config(files, config)  # a malformed file is refused all the same
+        read_generation_config(files)  # a malformed file is refused all the same
     if reasons:
         raise UnsupportedModelError(files.source, reasons)
     return config
@@ -85,15 +90,18 @@ def read_part(files: CheckpointFiles, role: str) -> Any:
         ) from error
 
 
-def read_generation_config(files: CheckpointFiles, config: Any) -> GenerationConfig:
+def read_generation_config(files: CheckpointFiles) -> GenerationConfig:
     """As from_pretrained will find it, but a malformed file is refused instead of passed over in silence.
 
+    Where there is no generation_config.json, the options stand in config.json, on its top and in the decoder's half.
+    A parsed configuration has lost them.
+
     Raises:
-        CheckpointError: generation_config.json is malformed.
+        CheckpointError: generation_config.json is malformed, or an option in config.json is.
     """
-    path = files.directory / "generation_config.json"
+    path = files.directory / GENERATION_CONFIG
     if not path.is_file():
-        return GenerationConfig.from_model_config(config)
+        return _options_of_config(files)
     try:
         options = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -104,6 +112,16 @@ def read_generation_config(files: CheckpointFiles, config: Any) -> GenerationCon
         return GenerationConfig.from_pretrained(files.directory)
     except Exception as error:  # a value of another type than wanted ends in any builtin error
         raise CheckpointError(f"{path} cannot be read by transformers: {brief_error(error)}") from error
+
+
+def _options_of_config(files: CheckpointFiles) -> GenerationConfig:
+    try:
+        return GenerationConfig.from_model_config(read_json(files, "config.json"))
+    except Exception as error:  # a value of another type than wanted ends in any builtin error
+        raise CheckpointError(
+            f"{files.directory / 'config.json'}: the generation options cannot be read by transformers: "
+            f"{brief_error(error)}"
+        ) from error
 
 
 def read_json(files: CheckpointFiles, name: str) -> dict[str, Any]:

@@ -30,6 +30,10 @@ from graphs.support import reasons_against
 _SHARED_EMBEDDING = {r"^model\.shared\.weight$": "model.decoder.embed_tokens.weight"}
 
 
+SPECIAL_TOKENS = ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id")
+"""What a pair takes of the decoder's own generation options."""
+
+
 def load_pair(
     encoder: CheckpointFiles,
     decoder: CheckpointFiles,
@@ -51,10 +55,10 @@ def load_pair(
     on_stage(READING)
     source = f"{encoder.source} + {decoder.source}"
     config = _joined_config(encoder, decoder)
-    generation = read_generation_config(decoder, config.decoder)
+    generation = _generation_of_pair(config, read_generation_config(decoder))
     reasons = reasons_against(config)
     if ignored_generation_options is not None:
-        reasons += unsupported_options(generation, ignored_generation_options)
+        reasons += unsupported_options(generation, ignored_generation_options, file="config.json")
     if reasons:
         raise UnsupportedModelError(source, reasons)
     require_files(encoder, weights=encoder.revision is None, tokenizer=False, extractor=True)
@@ -69,6 +73,18 @@ def load_pair(
     origin = Origin("pair", parts, untrained=by_layer(untrained), seed=seed if untrained else None)
     joined = CheckpointFiles(source, decoder.directory, origin.model_id, None, None)
     return Checkpoint(joined, model, tokenizer, extractor, origin)
+
+
+def _generation_of_pair(config: Any, own: GenerationConfig) -> GenerationConfig:
+    """What from_encoder_decoder_pretrained leaves of the decoder's own options: what its configuration declares.
+
+    Its special tokens are kept besides, for generate() cannot do without them.
+    """
+    generation = GenerationConfig.from_model_config(config)
+    for name in SPECIAL_TOKENS:
+        if getattr(generation, name) is None:
+            setattr(generation, name, getattr(own, name))
+    return generation
 
 
 def _joined_config(encoder: CheckpointFiles, decoder: CheckpointFiles) -> Any:

@@ -60,7 +60,7 @@ def make_checkpoint(
     """
     on_stage(READING)
     config: Any = read_config(files, ignored_generation_options)
-    generation = read_generation_config(files, config)
+    generation = read_generation_config(files)
     neutral = []
     if has_extractor(files.directory):
         extractor = load_extractor(files)

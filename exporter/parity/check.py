@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.checkpoints.checkpoint import Checkpoint
-from exporter.checkpoints.prompt import usual_prompt
 from exporter.errors import CheckpointError
 from exporter.parity.coverage import coverage_for
-from exporter.parity.decodings import EXACT, LOG_MEL_SCORE_TOLERANCE, Allowance, compare_decodings
+from exporter.parity.decodings import (
+    EXACT,
+    LOG_MEL_SCORE_TOLERANCE,
+    Allowance,
+    compare_decodings,
+    compare_defaults,
+)
 from exporter.parity.graphs import compare_graphs
 from exporter.parity.report import ParityReport
 from exporter.parity.steps import compare_steps
 from exporter.reference.eager import EagerReference
+from exporter.reference.prompt import usual_prompt
 from exporter.reference.step_errors import MEASURES, end_tokens
 from exporter.reference.utterance import Utterance
 from exporter.versions import installed_version
@@ -67,9 +73,12 @@ def check_parity(
         prefers_recordings = policy is not None and MEASURES[policy.base].recordings_alone
         probes = () if prefers_recordings and utterances else coverage.probes(model)
         spoken = [*probes, *utterances]
-        decodings = compare_decodings(
-            reference, model, spoken, coverage.option_sets(model), allowance_for(checkpoint, policy)
-        )
+        allowance = allowance_for(checkpoint, policy)
+        decodings = compare_decodings(reference, model, spoken, coverage.option_sets(model), allowance)
+        # Tokens that a lower precision may choose otherwise lead away from eager's, the further the longer a text is.
+        most_new = coverage.longest_default if policy is None else coverage.max_new_tokens
+        shortest = min(spoken, key=lambda utterance: len(utterance.samples))
+        decodings.append(compare_defaults(reference, model, shortest, most_new, allowance))
         steps = None if policy is None else _steps(reference, session, manifest, spoken, policy)
     versions = {name: installed_version(name) for name in _VERSIONS}
     written = None if output_ids is None else len(output_ids)
@@ -85,14 +94,15 @@ def _steps(
     policy: PrecisionPolicy,
 ) -> PrecisionErrors:
     """How far a lower precision is off along eager's own tokens."""
+    defaults = GenerationOptions.from_dict(manifest.generation)
     return compare_steps(
         reference,
         session,
         utterances,
-        usual_prompt(reference.checkpoint, manifest.languages),
+        usual_prompt(defaults, manifest.languages),
         manifest.decoder.max_positions,
         MEASURES[policy.base],
-        end_tokens(GenerationOptions.from_dict(manifest.generation)),
+        end_tokens(defaults),
     )
 
 

@@ -22,6 +22,8 @@ class Coverage:
     max_new_tokens: int
     searches: tuple[dict[str, Any], ...]
     """Decoding options, each with every utterance, alone and in one batch."""
+    longest_default: int
+    """New tokens up to which the bundle's untouched defaults are decoded; of longer ones no more than so many."""
 
     def probes(self, model: SpeechToText) -> list[Utterance]:
         """Seeded stand-ins for recordings, as long as the bundle takes them."""
@@ -38,7 +40,8 @@ class Coverage:
         """The searches within the decoder's positions, other languages where there are any."""
         languages = sorted(model.manifest.languages.items())
         positions = model.manifest.decoder.max_positions
-        length = self.max_new_tokens if positions is None else min(self.max_new_tokens, positions - 1)
+        # The last token is never fed, so that behind a start token there is one for each position.
+        length = self.max_new_tokens if positions is None else min(self.max_new_tokens, positions)
         # Spelled out: the bundle's own beam count may have been chosen at export.
         own_beams = {"num_beams": model.manifest.generation.get("num_beams", 1)}
         sets = [{**own_beams, **search, "max_new_tokens": length} for search in self.searches]
@@ -58,6 +61,7 @@ _FIVE_BEAMS: dict[str, Any] = {
 _WHOLE = Coverage(
     durations_s=(1.4, 0.45, 2.7),
     max_new_tokens=40,
+    longest_default=300,
     searches=(
         _GREEDY,
         {},  # the bundle's own
@@ -65,7 +69,9 @@ _WHOLE = Coverage(
         {"num_beams": 3, "num_return_sequences": 2, "early_stopping": "never"},
     ),
 )
-_LARGE = Coverage(durations_s=(1.4, 2.7), max_new_tokens=20, searches=(_GREEDY, _FIVE_BEAMS))
+_LARGE = Coverage(
+    durations_s=(1.4, 2.7), max_new_tokens=20, longest_default=40, searches=(_GREEDY, _FIVE_BEAMS)
+)
 
 
 def coverage_for(parameters: int) -> Coverage:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from transformers import GenerationConfig
 
-from exporter.checkpoints.companions.generation_defaults import is_harmless
+from exporter.checkpoints.companions.generation_defaults import SUPPORTED, is_harmless
 from exporter.reference.eager import EagerHypotheses, EagerReference
 from exporter.reference.utterance import Utterance
+from s2t_runtime.bundles.manifest import Manifest
 from s2t_runtime.model import SpeechToText
+from s2t_runtime.options.lengths import longest_sequence
+from s2t_runtime.options.plan import SearchPlan
 from s2t_runtime.results import Result
 
 TIE_MARGIN = 1e-5
@@ -76,10 +79,10 @@ def compare_decodings(
     Options of the checkpoint that the export was told to ignore are switched off in eager as well.
     """
     rows = []
-    without, ranked = _left_out(reference), _not_drawn(reference)
+    without, ranked = _left_out(reference, ignored_options(model.manifest)), _not_drawn(reference)
     for asked in ({**ranked, **one} for one in options):
         expected = [
-            reference.generate([utterance.samples], **without, **asked)[0] for utterance in utterances
+            reference.generate([utterance.samples], **{**without, **asked})[0] for utterance in utterances
         ]
         rate = reference.checkpoint.extractor.sampling_rate
         alone = [model.generate(utterance.samples, sampling_rate=rate, **asked) for utterance in utterances]
@@ -93,20 +96,83 @@ def compare_decodings(
     return rows
 
 
-def eager_options(reference: EagerReference) -> dict[str, Any]:
+def compare_defaults(
+    reference: EagerReference,
+    model: SpeechToText,
+    utterance: Utterance,
+    most_new: int,
+    allowance: Allowance = EXACT,
+) -> GenerateRow:
+    """Decode with nothing set, as run-s2t does and ``generate()`` without arguments.
+
+    Eager is told what the bundle stores otherwise on purpose: the width and the length that the user chose, the length
+    that was cut, what the export was told to ignore.
+
+    Args:
+        reference: the checkpoint.
+        model: the bundle.
+        utterance: audio.
+        most_new: tokens behind the prompt at most, set only where the defaults allow more.
+        allowance: how near the two must come.
+    """
+    asked = _not_drawn(reference)
+    plan = model.plan(**asked)
+    new = plan.max_length - len(plan.prompt)
+    if new > most_new:
+        asked, new = {**asked, "max_new_tokens": most_new}, most_new
+    told = {
+        **_left_out(reference, ignored_options(model.manifest)),
+        **asked,
+        **_otherwise(reference, model, plan, new),
+    }
+    wanted = reference.generate([utterance.samples], **told)[0]
+    rate = reference.checkpoint.extractor.sampling_rate
+    result = model.generate(utterance.samples, sampling_rate=rate, **asked)
+    return _compare(reference, utterance, asked, wanted, result, allowance)
+
+
+def _otherwise(reference: EagerReference, model: SpeechToText, plan: SearchPlan, new: int) -> dict[str, Any]:
+    """What eager is told besides, where the bundle's own width or length is not the checkpoint's."""
+    config, stored = reference.model.generation_config, model.manifest.generation
+    told: dict[str, Any] = {}
+    if stored.get("num_beams") != config.num_beams:
+        told["num_beams"] = plan.num_beams
+    positions = model.manifest.decoder.max_positions
+    at_limit = positions is not None and plan.max_length == longest_sequence(positions)
+    if at_limit or any(
+        stored.get(name) != getattr(config, name) for name in ("max_length", "max_new_tokens")
+    ):
+        told["max_new_tokens"] = new
+    return told
+
+
+def eager_options(reference: EagerReference, ignored: Collection[str] = ()) -> dict[str, Any]:
     """What eager's ``generate`` is always told, to decode as a bundle of its checkpoint does.
 
-    Options that the export was told to ignore are switched off, and so is sampling, whose draws cannot be compared.
+    Options that no bundle obeys are switched off, and so is sampling, whose draws cannot be compared.
+
+    Args:
+        reference: the checkpoint.
+        ignored: options that a bundle obeys, but that the export was told to ignore.
     """
-    return {**_left_out(reference), **_not_drawn(reference)}
+    return {**_left_out(reference, ignored), **_not_drawn(reference)}
 
 
-def _left_out(reference: EagerReference) -> dict[str, Any]:
+def _left_out(reference: EagerReference, ignored: Collection[str]) -> dict[str, Any]:
     config = reference.model.generation_config
     defaults = GenerationConfig()._get_default_generation_params()  # noqa: SLF001 - None does not switch all off
     return {
-        name: defaults.get(name) for name, value in config.to_dict().items() if not is_harmless(name, value)
+        name: defaults.get(name)
+        for name, value in config.to_dict().items()
+        if not is_harmless(name, value) or (value is not None and name in ignored and name in SUPPORTED)
     }
+
+
+def ignored_options(manifest: Manifest) -> frozenset[str]:
+    """Generation options that a bundle's export was told to leave out."""
+    options = manifest.provenance.get("options")
+    names = options.get("ignored_generation_options") if isinstance(options, dict) else None
+    return frozenset(names if isinstance(names, list) else ())
 
 
 def _not_drawn(reference: EagerReference) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 
 from exporter.onnx.session import Array
 from exporter.reference.eager import EagerReference
-from exporter.reference.step_errors import StepMeasure, counted_steps, step_errors
+from exporter.reference.step_errors import StepMeasure, counted_steps, step_count, step_errors
 from exporter.reference.utterance import Utterance
 from s2t_runtime.bundles.manifest import PrecisionErrors
 from s2t_runtime.sessions.onnxruntime.session import OnnxSession
@@ -35,11 +35,11 @@ def compare_steps(
         session: of the precision to judge.
         utterances: audio, each decoded alone.
         prompt: token ids that decoding begins with.
-        max_positions: tokens that the decoder takes at most, prompt included; None: any number.
+        max_positions: tokens that can be fed to the decoder, prompt included; None: any number.
         measure: what is held to the budget.
         ends: ids that end an utterance.
     """
-    count = _STEPS if max_positions is None else min(_STEPS, max_positions - len(prompt))
+    count = step_count(_STEPS, len(prompt), max_positions)
     differences, agreed, steps = [], 0.0, 0
     for utterance in utterances:
         tokens, wanted = _eager_steps(reference, utterance, prompt, count)

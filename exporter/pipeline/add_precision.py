@@ -16,16 +16,17 @@ import torch
 
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.load import load_source
-from exporter.checkpoints.prompt import usual_prompt
 from exporter.checkpoints.sources.files import OnStage
 from exporter.checkpoints.sources.recorded import source_of
 from exporter.errors import OutputError, ParityError
 from exporter.options import AddOptions
 from exporter.parity.check import check_parity, check_same_model
+from exporter.parity.decodings import ignored_options
 from exporter.parity.report import ParityReport, records_json, render_markdown
 from exporter.pipeline.bundle_writer import describe_files
 from exporter.pipeline.manifest_builder import package_versions, precision_info
 from exporter.pipeline.precision_graphs import AudioLimits, PrecisionGraphs
+from exporter.reference.prompt import usual_prompt
 from exporter.reference.recordings import read_recordings
 from exporter.reference.step_errors import end_tokens
 from exporter.reference.utterance import Utterance
@@ -72,7 +73,7 @@ def add_precision(options: AddOptions, *, on_stage: OnStage = lambda _: None) ->
         _refuse_present(bundle, options.precision)
         checkpoint = load_source(
             source_of(bundle.manifest, options.against),
-            ignored_generation_options=_ignored(bundle.manifest),
+            ignored_generation_options=ignored_options(bundle.manifest),
             on_stage=on_stage,
         )
         check_same_model(bundle.manifest.decoder, decoder_geometry(checkpoint.model.decoder))
@@ -98,13 +99,6 @@ def _refuse_present(bundle: Bundle, precision: str) -> None:
         raise OutputError(
             f"{bundle.root} has {precision} already: add one of those that it lacks, or export again with --force"
         )
-
-
-def _ignored(manifest: Manifest) -> frozenset[str]:
-    """Generation options that the bundle's export was told to leave out."""
-    options = manifest.provenance.get("options")
-    names = options.get("ignored_generation_options") if isinstance(options, dict) else None
-    return frozenset(names if isinstance(names, list) else ())
 
 
 def _add(bundle: Bundle, checkpoint: Checkpoint, options: AddOptions, on_stage: OnStage) -> AddResult:
@@ -158,12 +152,13 @@ def _write(
     manifest = bundle.manifest
     audio, ids = manifest.audio, bundle.output_ids()
     size = None if ids is None else len(ids)
+    defaults = GenerationOptions.from_dict(manifest.generation)
     graphs = PrecisionGraphs(
         checkpoint,
         dataclasses.replace(decoder_geometry(checkpoint.model.decoder), output_size=size),
         AudioLimits(audio.sampling_rate, audio.min_samples, audio.max_samples, recordings),
-        usual_prompt(checkpoint, manifest.languages),
-        end_tokens(GenerationOptions.from_dict(manifest.generation)),
+        usual_prompt(defaults, manifest.languages),
+        end_tokens(defaults),
         working,
         on_stage,
         output_ids=None if ids is None else torch.tensor(ids),  # a copy: the bundle's is read-only

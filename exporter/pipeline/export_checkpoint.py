@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from exporter.checkpoints.checkpoint import Checkpoint
-from exporter.checkpoints.companions.generation_defaults import generation_defaults
 from exporter.checkpoints.companions.languages import find_languages
 from exporter.checkpoints.load import load_source
-from exporter.checkpoints.prompt import usual_prompt
 from exporter.checkpoints.sources.files import OnStage
 from exporter.checkpoints.sources.kinds import CheckpointSource, Source
 from exporter.errors import ExportError, ParityError
@@ -23,11 +21,14 @@ from exporter.onnx.write_graphs import require_decoding
 from exporter.options import ExportOptions
 from exporter.parity.check import check_parity
 from exporter.parity.report import ParityReport, records_json, render_markdown
+from exporter.parity.trial import require_generation
 from exporter.pipeline.bundle_writer import bundle_directory, check_target, describe_files, write_manifest
 from exporter.pipeline.kept_ids import kept_ids
 from exporter.pipeline.manifest_builder import Findings, build_manifest
 from exporter.pipeline.precision_graphs import AudioLimits, PrecisionGraphs
+from exporter.pipeline.stored_defaults import StoredDefaults, stored_defaults
 from exporter.reference.audio_limits import min_samples, padding_is_safe
+from exporter.reference.prompt import usual_prompt
 from exporter.reference.recordings import read_recordings
 from exporter.reference.step_errors import end_tokens
 from exporter.reference.utterance import Utterance
@@ -36,7 +37,6 @@ from graphs import DecoderGeometry, decoder_geometry
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.bundles.manifest import AudioInfo, Manifest
 from s2t_runtime.bundles.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
-from s2t_runtime.options.generation import GenerationOptions
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class ExportResult:
     """One report per precision; empty where the check was switched off."""
     stage_times_s: dict[str, float]
     notes: tuple[str, ...] = ()
-    """What a user must know of the model before trusting its output: untrained weights, neutral companions."""
+    """What a user must know of the model before trusting its output: untrained weights, neutral companions, and
+    decoding defaults that are not the checkpoint's."""
 
 
 class StageClock:
@@ -103,9 +104,17 @@ def export_checkpoint(
         on_stage=clock.begin,
     )
     require_decoding(checkpoint)
-    defaults, audio = _defaults(checkpoint, options), _audio(checkpoint, options)
+    geometry = decoder_geometry(checkpoint.model.decoder)
+    defaults, audio = stored_defaults(checkpoint, options, geometry), _audio(checkpoint, options)
+    require_generation(
+        checkpoint,
+        min_samples=audio.shortest,
+        max_positions=geometry.max_positions,
+        ignored=options.ignored_generation_options,
+        file=defaults.file,
+    )
     with bundle_directory(options.output, force=options.force) as directory:
-        findings = _write_files(checkpoint, options, defaults, audio, directory, clock)
+        findings = _write_files(checkpoint, options, geometry, defaults, audio, directory, clock)
         files = describe_files(directory)
         reports: tuple[ParityReport, ...] = ()
         if options.check:
@@ -123,7 +132,8 @@ def export_checkpoint(
         )
         write_manifest(manifest, directory)
     clock.finish()
-    return ExportResult(options.output, manifest, reports, clock.times_s, tuple(checkpoint.origin.notes()))
+    notes = (*checkpoint.origin.notes(), *defaults.notes)
+    return ExportResult(options.output, manifest, reports, clock.times_s, notes)
 
 
 def _as_source(source: str | Source, options: ExportOptions) -> Source:
@@ -135,19 +145,6 @@ def _as_source(source: str | Source, options: ExportOptions) -> Source:
             f"name it in {type(source).__name__}"
         )
     return source
-
-
-def _defaults(checkpoint: Checkpoint, options: ExportOptions) -> GenerationOptions:
-    stored = generation_defaults(
-        checkpoint.files.source,
-        checkpoint.model.generation_config,
-        ignored=options.ignored_generation_options,
-    )
-    return dataclasses.replace(
-        stored,
-        max_new_tokens=options.max_new_tokens or stored.max_new_tokens,
-        num_beams=options.num_beams or stored.num_beams,
-    )
 
 
 def _audio(checkpoint: Checkpoint, options: ExportOptions) -> AudioLimits:
@@ -166,12 +163,12 @@ def _audio(checkpoint: Checkpoint, options: ExportOptions) -> AudioLimits:
 def _write_files(
     checkpoint: Checkpoint,
     options: ExportOptions,
-    defaults: GenerationOptions,
+    geometry: DecoderGeometry,
+    defaults: StoredDefaults,
     audio: AudioLimits,
     directory: Path,
     clock: StageClock,
 ) -> Findings:
-    geometry = decoder_geometry(checkpoint.model.decoder)
     # A mistake in the user's file shows before minutes of graph export.
     languages = find_languages(
         checkpoint.files,
@@ -186,8 +183,8 @@ def _write_files(
         checkpoint,
         geometry,
         audio,
-        usual_prompt(checkpoint, languages),
-        end_tokens(defaults),
+        usual_prompt(defaults.options, languages),
+        end_tokens(defaults.options),
         directory,
         clock.begin,
         budget=options.budget,
@@ -199,19 +196,20 @@ def _write_files(
     padding_safe = padding_is_safe(checkpoint, audio.shortest)
     info = AudioInfo(audio.rate, audio.shortest, audio.longest, padding_safe)
     policies = {precision: found.record for precision, found in graphs.policies.items()}
-    return Findings(geometry, info, defaults, languages, detokenizer, graphs.written, policies)
+    stored, changed = defaults.options, defaults.changed
+    return Findings(geometry, info, stored, languages, detokenizer, graphs.written, policies, changed)
 
 
 def _restricted(
     checkpoint: Checkpoint,
     options: ExportOptions,
     geometry: DecoderGeometry,
-    defaults: GenerationOptions,
+    defaults: StoredDefaults,
     languages: Mapping[str, int],
     directory: Path,
 ) -> Tensor | None:
     """The ids that the output projection keeps, written down for hosts; None: all."""
-    ids = kept_ids(checkpoint, options, geometry, defaults, languages)
+    ids = kept_ids(checkpoint, options, geometry, defaults.options, languages)
     if ids is None:
         return None
     write_output_vocabulary(directory / OUTPUT_VOCABULARY, ids)

@@ -55,6 +55,8 @@ class Findings:
     graphs: Mapping[str, WrittenGraphs]
     policies: Mapping[str, PrecisionPolicy] = dataclasses.field(default_factory=dict)
     """Of the precisions that are not float32 throughout."""
+    changed_defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Generation option -> the checkpoint's value, where ``generation`` has another."""
 
 
 def build_manifest(
@@ -81,7 +83,7 @@ def build_manifest(
         generation=findings.generation.to_dict(),
         languages=findings.languages,
         detokenizer=findings.detokenizer,
-        provenance=_provenance(checkpoint, options, parity),
+        provenance=_provenance(checkpoint, options, findings.changed_defaults, parity),
     )
 
 
@@ -131,7 +133,9 @@ def precision_info(precision: str, graphs: WrittenGraphs, policy: PrecisionPolic
     )
 
 
-def _provenance(checkpoint: Checkpoint, options: ExportOptions, parity: str) -> dict[str, Any]:
+def _provenance(
+    checkpoint: Checkpoint, options: ExportOptions, changed_defaults: Mapping[str, Any], parity: str
+) -> dict[str, Any]:
     stored = {
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(options)
@@ -144,6 +148,7 @@ def _provenance(checkpoint: Checkpoint, options: ExportOptions, parity: str) -> 
         "versions": package_versions(),
         "opset": OPSET,
         "options": {name: _plain(value) for name, value in stored.items()},
+        **({"changed_defaults": _plain(changed_defaults)} if changed_defaults else {}),
     }
 
 
@@ -156,4 +161,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, frozenset | set | tuple | list):
         plain = [_plain(item) for item in value]
         return sorted(plain) if isinstance(value, frozenset | set) else plain
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
     return value.name if isinstance(value, Path) else value

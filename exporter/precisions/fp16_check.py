@@ -16,6 +16,7 @@ from torch import Tensor
 
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.reference.hard_audio import AudioCase
+from exporter.reference.step_errors import step_count
 from graphs import (
     EncoderGraph,
     WithPastGraph,
@@ -130,14 +131,14 @@ class Fp16Check:
             checkpoint: stays as it is.
             cases: audio, within the model's limits.
             prompt: token ids that decoding begins with.
-            max_positions: tokens that the decoder takes at most, prompt included; None: any number.
+            max_positions: tokens that can be fed to the decoder, prompt included; None: any number.
             output_ids: int64, ascending: tokens that the output projection is restricted to; None: all.
         """
         model = checkpoint.model
         self._output_ids = output_ids
         self.left_out: Mapping[str, BlockPrecision] = {}
         """Every block has a form in float16."""
-        self._steps = _STEPS if max_positions is None else min(_STEPS, max_positions - len(prompt))
+        self._steps = step_count(_STEPS, len(prompt), max_positions)
         self._model = model
         longest = max(len(waveform) for case in cases for waveform in case.waveforms)
         self._encoder = EncoderGraph(model, checkpoint.features, max_samples=longest).eval()

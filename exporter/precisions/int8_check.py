@@ -20,7 +20,7 @@ from exporter.onnx.session import Array, GraphRunner
 from exporter.precisions.fp16_check import Trial
 from exporter.precisions.int8_graphs import float32_convolutions, product_sizes, write_trial_graphs
 from exporter.reference.hard_audio import AudioCase
-from exporter.reference.step_errors import counted_steps, log_softmax, step_errors
+from exporter.reference.step_errors import counted_steps, log_softmax, step_count, step_errors
 from graphs.precision.blocks import PrecisionAssignment
 from s2t_runtime.bundles.manifest import BlockPrecision, PrecisionErrors
 
@@ -64,7 +64,7 @@ class Int8Check:
             cases: audio, within the model's limits.
             prompt: token ids that decoding begins with.
             end_tokens: ids that end an utterance; what is behind them does not count.
-            max_positions: tokens that the decoder takes at most, prompt included; None: any number.
+            max_positions: tokens that can be fed to the decoder, prompt included; None: any number.
         """
         self.norms = frozenset[str]()
         """Norms multiply no matrices; they are float32 in any assignment."""
@@ -80,7 +80,7 @@ class Int8Check:
         """Convolutions that have no form in int8."""
         self.assignment = PrecisionAssignment(tuple(self._sizes))
         """Every block in int8."""
-        self._steps = _STEPS if max_positions is None else min(_STEPS, max_positions - len(prompt))
+        self._steps = step_count(_STEPS, len(prompt), max_positions)
         self._prompt = np.array(prompt, dtype=np.int64)
         self._end_tokens = frozenset(end_tokens)
         encoder = self._runner(float32, "encoder")

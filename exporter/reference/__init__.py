@@ -8,7 +8,8 @@ Goes out:
     eager: EagerEncoding, EagerHypotheses, EagerReference, Waveform
     hard_audio: AudioCase, hard_audio, recorded
     probe_audio: probe_utterance
+    prompt: usual_prompt
     recordings: read_recordings
-    step_errors: MEASURES, StepMeasure, counted_steps, end_tokens, log_softmax, step_errors
+    step_errors: MEASURES, StepMeasure, counted_steps, end_tokens, log_softmax, step_count, step_errors
     utterance: Utterance
 """

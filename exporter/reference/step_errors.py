@@ -58,6 +58,17 @@ def step_errors(got: Array, wanted: Array, tokens: int = 1) -> PrecisionErrors:
     return PrecisionErrors(float(worst), float(np.mean(got.argmax(axis=1) == wanted.argmax(axis=1))))
 
 
+def step_count(most: int, prompt: int, max_positions: int | None) -> int:
+    """Decoder steps, the prompt's among them, that the positions allow: each but the first feeds one token.
+
+    Args:
+        most: steps at most.
+        prompt: tokens of the prompt.
+        max_positions: tokens that can be fed to the decoder, prompt included; None: any number.
+    """
+    return most if max_positions is None else min(most, max_positions - prompt + 1)
+
+
 def end_tokens(options: GenerationOptions) -> tuple[int, ...]:
     """Ids that end an utterance."""
     ids = options.eos_token_id

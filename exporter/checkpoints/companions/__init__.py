@@ -4,7 +4,8 @@ Given: the files of a checkpoint.
 Open to: exporter.checkpoints, exporter.parity, exporter.pipeline.
 
 Goes out:
-    generation_defaults: generation_defaults, is_harmless, unsupported_options
+    generation_defaults: GENERATION_CONFIG, SUPPORTED, file_of, is_harmless, options_from,
+        supported_values, unsupported_options
     languages: find_languages
     loading: feature_settings, load_extractor, load_tokenizer
     neutral: neutral_extractor, neutral_tokenizer

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError
 from s2t_runtime.errors import OptionError
 from s2t_runtime.options.generation import GenerationOptions
@@ -67,24 +68,29 @@ WITHOUT_EFFECT = frozenset(
 """Options that cannot change the tokens of any search."""
 
 
-def generation_defaults(
-    source: str,
-    generation_config: Any,
-    *,
-    ignored: Collection[str] = (),
-) -> GenerationOptions:
-    """Translate a GenerationConfig.
+GENERATION_CONFIG = "generation_config.json"
+
+
+def file_of(files: CheckpointFiles) -> str:
+    """The file that a checkpoint's generation options stand in: config.json where there is none of their own."""
+    return GENERATION_CONFIG if (files.directory / GENERATION_CONFIG).is_file() else "config.json"
+
+
+def supported_values(
+    source: str, generation_config: Any, *, ignored: Collection[str], file: str
+) -> dict[str, Any]:
+    """The set options that a bundle knows, as they are stored.
 
     Args:
         source: the checkpoint, for the message.
         generation_config: transformers' GenerationConfig as from_pretrained left it.
         ignored: names to leave out although they are neither neutral nor supported.
+        file: where the options stand, for the message.
 
     Raises:
-        UnsupportedModelError: options that are neither; each is listed by name and value.
-        CheckpointError: a supported option has a value that cannot be valid.
+        UnsupportedModelError: options that are neither neutral nor supported; each is listed by name and value.
     """
-    reasons = unsupported_options(generation_config, ignored)
+    reasons = unsupported_options(generation_config, ignored, file=file)
     if reasons:
         raise UnsupportedModelError(source, reasons)
     stored = {
@@ -93,13 +99,20 @@ def generation_defaults(
         if name in SUPPORTED and value is not None and name not in ignored
     }
     idle = () if stored.get("do_sample") else IDLE_WITHOUT_DO_SAMPLE
+    return {name: value for name, value in stored.items() if name not in idle or _is_valid(name, value)}
+
+
+def options_from(source: str, values: Mapping[str, Any], *, file: str) -> GenerationOptions:
+    """The same as options.
+
+    Raises:
+        CheckpointError: one has a value that cannot be valid.
+    """
     try:
-        return GenerationOptions.from_dict(
-            {name: value for name, value in stored.items() if name not in idle or _is_valid(name, value)}
-        )
+        return GenerationOptions.from_dict(values)
     except OptionError as error:
         raise CheckpointError(
-            f"{source}: generation_config.json: {error}, or leave it out with --ignore-generation-option"
+            f"{source}: {file}: {error}, or leave it out with --ignore-generation-option"
         ) from error
 
 
@@ -111,11 +124,13 @@ def _is_valid(name: str, value: Any) -> bool:
     return True
 
 
-def unsupported_options(generation_config: Any, ignored: Collection[str]) -> list[str]:
+def unsupported_options(
+    generation_config: Any, ignored: Collection[str], *, file: str = GENERATION_CONFIG
+) -> list[str]:
     """One reason against exporting per option that is neither neutral nor supported, by name and value."""
     return [
         f"generation option {name}={value!r} is not supported{_because(name)}; remove it from "
-        f"generation_config.json, or leave it out with --ignore-generation-option {name} (results may then "
+        f"{file}, or leave it out with --ignore-generation-option {name} (results may then "
         "differ from eager PyTorch)"
         for name, value in sorted(generation_config.to_dict().items())
         if name not in ignored and not is_harmless(name, value)

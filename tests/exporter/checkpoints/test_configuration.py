@@ -13,9 +13,11 @@ from support.tiny.damaged_checkpoint import (
     reasons,
     refusal,
 )
+from transformers import SpeechEncoderDecoderModel
 
 from exporter.checkpoints.checkpoint import load_checkpoint
-from exporter.checkpoints.sources.files import locate_checkpoint
+from exporter.checkpoints.configuration import read_generation_config
+from exporter.checkpoints.sources.files import CheckpointFiles, locate_checkpoint
 from exporter.errors import UnsupportedModelError
 
 
@@ -181,3 +183,63 @@ def test_generation_options_are_refused_with_the_configurations_reasons_before_t
 def test_generation_options_may_be_absent(checkpoint: Path) -> None:
     (checkpoint / "generation_config.json").unlink()
     assert load(checkpoint).model.generation_config.decoder_start_token_id == 2
+
+
+# Options that stand in config.json alone, as transformers 4 saved them.
+
+TOP = {"num_beams": 5, "max_length": 30}
+HALF = {
+    "no_repeat_ngram_size": 3,
+    "early_stopping": True,
+    "forced_bos_token_id": 0,
+    "num_beams": 2,
+    "bad_words_ids": None,
+}
+
+
+def without_file(checkpoint: Path, top: dict[str, Any], half: dict[str, Any]) -> CheckpointFiles:
+    (checkpoint / "generation_config.json").unlink()
+    change_json(checkpoint / "config.json", lambda c: (c.update(top), c["decoder"].update(half)))
+    return locate_checkpoint(str(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("top", "half"),
+    [
+        (TOP, HALF),
+        (TOP, {}),
+        ({}, HALF),
+        ({**TOP, "num_beams": None}, HALF),
+        ({}, {}),
+        ({"do_sample": True}, {}),
+    ],
+)
+def test_options_of_config_json_are_those_of_the_loaded_model(
+    checkpoint: Path, top: dict[str, Any], half: dict[str, Any]
+) -> None:
+    found = read_generation_config(without_file(checkpoint, top, half)).to_dict()
+    eager = SpeechEncoderDecoderModel.from_pretrained(checkpoint).generation_config.to_dict()
+    assert found == eager
+    if (top, half) == (TOP, HALF):
+        assert (found["num_beams"], found["no_repeat_ngram_size"]) == (5, 3)
+
+
+@pytest.mark.parametrize("place", ["top", "half"])
+def test_an_option_of_config_json_is_refused_before_the_weights(checkpoint: Path, place: str) -> None:
+    groups = {"num_beam_groups": 2}
+    files = without_file(checkpoint, groups if place == "top" else {}, groups if place == "half" else {})
+    (checkpoint / WEIGHTS).write_bytes(b"damaged")
+    with pytest.raises(UnsupportedModelError) as caught:
+        load_checkpoint(files, ignored_generation_options=[])
+    (reason,) = caught.value.reasons
+    assert reason.startswith(
+        "generation option num_beam_groups=2 is not supported: it asks for group beam search"
+    )
+    assert "; remove it from config.json, or leave it out with --ignore-generation-option" in reason
+
+
+def test_malformed_options_of_config_json(checkpoint: Path) -> None:
+    without_file(checkpoint, {"early_stopping": "soon"}, {})
+    assert refusal(checkpoint).startswith(
+        "/config.json: the generation options cannot be read by transformers: "
+    )

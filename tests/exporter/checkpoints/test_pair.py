@@ -164,11 +164,34 @@ def test_where_each_part_comes_from(encoder: Path, bert: Path) -> None:
     }
 
 
-def test_the_generation_options_are_the_decoders(encoder: Path, decoder: Path) -> None:
-    change_json(decoder / "generation_config.json", num_beams=4, max_length=33)
+@pytest.mark.parametrize("file", ["generation_config.json", "config.json"])
+@pytest.mark.parametrize("kind", ["bert", "mbart"])
+def test_the_generation_options_are_those_of_from_encoder_decoder_pretrained(
+    encoder: Path, decoder: Path, tmp_path: Path, file: str, kind: str
+) -> None:
+    """Which loses the decoder's own ones, wherever they stand, but those that its configuration declares."""
+    if kind == "mbart":
+        decoder = tmp_path / "mbart"
+        save_decoder(decoder, "mbart", AutoModelForSeq2SeqLM)
+    if file == "config.json":
+        (decoder / "generation_config.json").unlink(missing_ok=True)
+    change_json(decoder / file, num_beams=4, max_length=33, forced_bos_token_id=7)
+    found = load(encoder, decoder).model.generation_config.to_dict()
+    joined = SpeechEncoderDecoderModel.from_encoder_decoder_pretrained(str(encoder), str(decoder))
+    eager = joined.generation_config.to_dict()
+    changed = {name: value for name, value in found.items() if eager[name] != value}
+    if kind == "mbart":
+        assert (changed, found["forced_eos_token_id"]) == ({}, 2)
+    else:
+        assert changed == {"decoder_start_token_id": 3, "eos_token_id": 4}
+    assert found["num_beams"] is None
+
+
+def test_special_tokens_of_the_decoders_options_are_kept(encoder: Path, decoder: Path) -> None:
+    change_json(decoder / "generation_config.json", decoder_start_token_id=7, eos_token_id=[4, 8])
     generation = load(encoder, decoder).model.generation_config
-    assert (generation.num_beams, generation.max_length) == (4, 33)
-    assert (generation.decoder_start_token_id, generation.pad_token_id, generation.eos_token_id) == (3, 1, 4)
+    assert (generation.decoder_start_token_id, generation.pad_token_id) == (7, 1)
+    assert generation.eos_token_id == [4, 8]
 
 
 # What is refused.
@@ -214,11 +237,10 @@ def test_a_half_that_is_incomplete(encoder: Path, decoder: Path, tmp_path: Path)
 
 def test_every_reason_against_a_pair_is_given_at_once(encoder: Path, bert: Path, tmp_path: Path) -> None:
     text = Path(shutil.copytree(bert, tmp_path / "text"))
-    change_json(text / "generation_config.json", token_healing=True)
+    change_json(text / "config.json", hidden_size=20)
     with pytest.raises(UnsupportedModelError) as caught:
         load(bert, text)
     assert str(caught.value).startswith(f"{bert} + {text} cannot be exported:\n  - encoder 'bert' ")
-    assert "generation option token_healing=True is not supported" in caught.value.reasons[-1]
 
 
 def test_a_half_of_an_unknown_type(encoder: Path, decoder: Path) -> None:

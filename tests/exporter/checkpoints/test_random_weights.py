@@ -265,3 +265,18 @@ def test_the_weights_are_in_memory_once() -> None:
     size, grown = (int(number) for number in done.stdout.split())
     assert size > 400e6
     assert grown < 1.2 * size
+
+
+def test_the_generation_options_of_config_json_are_those_of_the_loaded_model(directory: Path) -> None:
+    """As transformers 4 saved them: on the top, and in the decoder's half."""
+    document = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    document.update(num_beams=5, max_length=30)
+    document["decoder"].update(no_repeat_ngram_size=3, forced_eos_token_id=2, num_beams=4)
+    (directory / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    found = make(directory).model.generation_config.to_dict()
+    SpeechEncoderDecoderModel(config=config()).save_pretrained(directory / "saved")
+    (directory / "saved" / "generation_config.json").unlink(missing_ok=True)
+    (directory / "saved" / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    eager = SpeechEncoderDecoderModel.from_pretrained(directory / "saved").generation_config.to_dict()
+    assert (found["num_beams"], found["max_length"], found["no_repeat_ngram_size"]) == (5, 30, 3)
+    assert found == eager

@@ -43,7 +43,7 @@ def test_several_languages_and_no_more_tokens_than_positions() -> None:
     languages = {f"l{number}": 100 + number for number in range(12)}
     sets = SMALL.option_sets(bundle(languages=languages, max_positions=16))
     assert len({options["forced_bos_token_id"] for options in sets}) > 1
-    assert {options["max_new_tokens"] for options in sets} == {15}
+    assert {options["max_new_tokens"] for options in sets} == {16}
     assert sets[1]["num_beams"] == 1
 
 

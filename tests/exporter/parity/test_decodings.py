@@ -20,10 +20,13 @@ from exporter.parity.decodings import (
     Allowance,
     GenerateRow,
     compare_decodings,
+    compare_defaults,
 )
 from exporter.reference.eager import EagerHypotheses
 from exporter.reference.utterance import Utterance
 from graphs import LogMelSettings, WaveformSettings
+from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.plan import SearchPlan, plan_search
 from s2t_runtime.results import Hypothesis, Result
 
 NAN, INF = float("nan"), float("inf")
@@ -62,13 +65,29 @@ class StubModel:
     generation: Mapping[str, object] = field(default_factory=dict)
     languages: Mapping[str, int] = field(default_factory=dict)
     max_positions: int | None = None
+    ignored: Sequence[str] = ()
+    asked: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def manifest(self) -> SimpleNamespace:
-        decoder = SimpleNamespace(max_positions=self.max_positions)
-        return SimpleNamespace(generation=self.generation, languages=self.languages, decoder=decoder)
+        return SimpleNamespace(
+            generation=self.generation,
+            languages=self.languages,
+            decoder=SimpleNamespace(max_positions=self.max_positions),
+            provenance={"options": {"ignored_generation_options": list(self.ignored)}},
+        )
 
-    def generate(self, audio: Any, **_: Any) -> Result | list[Result]:
+    def plan(self, **options: Any) -> SearchPlan:
+        return plan_search(
+            GenerationOptions.from_dict({"decoder_start_token_id": 2, **self.generation}),
+            GenerationOptions.from_dict(options),
+            languages={},
+            vocab_size=40,
+            max_positions=self.max_positions,
+        )
+
+    def generate(self, audio: Any, **options: Any) -> Result | list[Result]:
+        self.asked.append(options)
         best = self.hypotheses[0]
         result = Result("text", best.tokens, best.score, None, self.hypotheses, {}, 1.0)
         return [result] * len(audio) if isinstance(audio, list) else result
@@ -217,3 +236,72 @@ def test_a_checkpoint_that_draws_is_compared_without_drawing() -> None:
     wanted = {"do_sample": False, "num_return_sequences": 1, "num_beams": 3}
     assert reference.asked == [wanted]
     assert dict(rows[0].options) == wanted  # and so is the bundle
+
+
+def test_a_supported_option_that_was_ignored_is_switched_off_in_eager_too() -> None:
+    config = GenerationConfig(no_repeat_ngram_size=3, num_beams=7, bad_words_ids=[[5]])
+    reference = StubReference(EagerHypotheses(((2, 5),), (-1.0,)), config=config)
+    model = StubModel(
+        (Hypothesis("", (2, 5), -1.0, ()),), ignored=("no_repeat_ngram_size", "bad_words_ids", "num_beams")
+    )
+    compare_decodings(reference, model, [Utterance("probe", np.zeros(4, np.float32))], [{"num_beams": 3}])
+    assert reference.asked == [{"no_repeat_ngram_size": 0, "bad_words_ids": None, "num_beams": 3}]
+
+
+# The defaults.
+
+
+def defaults_asked(
+    checkpoint: Mapping[str, Any],
+    bundle: Mapping[str, Any],
+    *,
+    positions: int | None = None,
+    most_new: int = 50,
+) -> tuple[dict[str, Any], dict[str, Any], GenerateRow]:
+    """What eager and the bundle are asked, and the row."""
+    reference = StubReference(EagerHypotheses(((2, 5),), (-1.0,)), config=GenerationConfig(**checkpoint))
+    model = StubModel((Hypothesis("", (2, 5), -1.0, (0.0,)),), generation=bundle, max_positions=positions)
+    row = compare_defaults(reference, model, Utterance("probe", np.zeros(4, np.float32)), most_new)  # type: ignore[arg-type]
+    (eager,), (runtime,) = reference.asked, model.asked
+    assert runtime.pop("sampling_rate") == 16000
+    return eager, runtime, row
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"num_beams": 5, "max_length": 30}, {"max_new_tokens": 31, "min_length": 40}]
+)
+def test_untouched_defaults_are_compared_with_untouched_eager(options: dict[str, Any]) -> None:
+    eager, runtime, row = defaults_asked(options, options, positions=32)
+    assert (eager, runtime, dict(row.options)) == ({}, {}, {})
+    assert row.passed
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "bundle", "told"),
+    [
+        ({"max_new_tokens": 64}, {"max_new_tokens": 32}, {"max_new_tokens": 32}),
+        ({"max_length": 64}, {"max_length": 33}, {"max_new_tokens": 32}),
+        # Of a bundle that was made before lengths were cut.
+        ({"max_length": 64}, {"max_length": 64}, {"max_new_tokens": 32}),
+        ({"num_beams": 5, "max_length": 30}, {"num_beams": 2, "max_length": 30}, {"num_beams": 2}),
+        ({"max_length": 30}, {"max_length": 30, "max_new_tokens": 4}, {"max_new_tokens": 4}),
+        ({"num_beams": 4}, {}, {"num_beams": 1}),
+    ],
+)
+def test_eager_is_told_what_the_bundle_has_otherwise(
+    checkpoint: dict[str, Any], bundle: dict[str, Any], told: dict[str, Any]
+) -> None:
+    eager, runtime, row = defaults_asked(checkpoint, bundle, positions=32)
+    assert (eager, runtime, dict(row.options)) == (told, {}, {})
+
+
+def test_long_defaults_are_decoded_in_part() -> None:
+    stored = {"max_length": 900, "num_beams": 3}
+    eager, runtime, row = defaults_asked(stored, stored, most_new=50)
+    assert eager == runtime == row.options == {"max_new_tokens": 50}
+
+
+def test_the_defaults_of_a_checkpoint_that_draws() -> None:
+    stored = {"do_sample": True, "num_return_sequences": 3, "max_length": 30}
+    eager, runtime, _ = defaults_asked(stored, stored)
+    assert eager == runtime == {"do_sample": False, "num_return_sequences": 1}

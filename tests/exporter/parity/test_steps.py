@@ -12,7 +12,6 @@ import onnx_ir as ir
 import pytest
 
 from exporter.checkpoints.checkpoint import load_checkpoint
-from exporter.checkpoints.prompt import usual_prompt
 from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.parity.check import check_parity
 from exporter.parity.steps import compare_steps
@@ -60,7 +59,7 @@ def test_a_decoder_of_few_positions_is_compared_as_far_as_they_reach(
 ) -> None:
     session = OnnxSession(open_bundle(digits_fp16_bundle), "fp16", provider="cpu", threads=1)
     errors = compare_steps(
-        reference, session, utterances[:1], PROMPT, len(PROMPT) + 2, MEASURES["float16"], ()
+        reference, session, utterances[:1], PROMPT, len(PROMPT) + 1, MEASURES["float16"], ()
     )
     assert errors.token_agreement in {0, 0.5, 1}  # of two steps
 
@@ -103,10 +102,3 @@ def test_a_planted_fault_breaks_the_budget_and_check_says_so(
     report = check_parity(reference.checkpoint, bundle, precision="fp16")
     assert not report.passed
     assert any("beyond the budget along eager's tokens" in sentence for sentence in report.failures())
-
-
-def test_the_usual_prompt_is_the_start_and_a_language(reference: EagerReference) -> None:
-    checkpoint = reference.checkpoint
-    start = checkpoint.model.generation_config.decoder_start_token_id
-    assert usual_prompt(checkpoint, {"de": 7, "cy": 5}) == [start, 5]
-    assert usual_prompt(checkpoint, {}) == [start]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exporter.reference.step_errors import MEASURES, counted_steps, end_tokens, log_softmax, step_errors
+from exporter.reference.step_errors import (
+    MEASURES,
+    counted_steps,
+    end_tokens,
+    log_softmax,
+    step_count,
+    step_errors,
+)
 from s2t_runtime.options.generation import GenerationOptions
 
 WANTED = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], dtype=np.float32))
@@ -57,3 +64,11 @@ def test_int8_is_judged_by_what_a_result_reports() -> None:
     assert MEASURES["int8"].tokens == 1
     assert MEASURES["int8"].to_the_end
     assert MEASURES["float16"].tokens == 8
+
+
+@pytest.mark.parametrize(
+    ("prompt", "positions", "steps"), [(1, None, 20), (2, 400, 20), (2, 21, 20), (2, 20, 19), (2, 2, 1)]
+)
+def test_steps_go_as_far_as_the_positions(prompt: int, positions: int | None, steps: int) -> None:
+    """The token that the last step chooses is not fed."""
+    assert step_count(20, prompt, positions) == steps

@@ -16,12 +16,12 @@ from support.tiny.models import Once, Pair
 
 from exporter import ExportOptions
 from exporter.checkpoints.checkpoint import Checkpoint
-from exporter.checkpoints.companions.generation_defaults import generation_defaults
 from exporter.onnx import write_graphs
 from exporter.onnx.write_graphs import WrittenDecoders, WrittenGraphs, write_decoders
 from exporter.pipeline.bundle_writer import describe_files, write_manifest
 from exporter.pipeline.kept_ids import kept_ids
 from exporter.pipeline.manifest_builder import Findings, build_manifest
+from exporter.pipeline.stored_defaults import stored_defaults
 from exporter.reference.audio_limits import min_samples, padding_is_safe
 from exporter.tokenizers.files import write_tokenizer
 from graphs import decoder_geometry, encoder_signature, encoder_state_width
@@ -91,7 +91,7 @@ def write_restricted(
     listed = path.parent / f"{path.name}.tokens"
     listed.write_text("\n".join(map(str, tokens)), encoding="utf-8")
     options = ExportOptions(output=path, vocab_tokens=listed)
-    defaults = generation_defaults("tiny", checkpoint.model.generation_config)
+    defaults = stored_defaults(checkpoint, options, geometry).options
     ids = kept_ids(checkpoint, options, geometry, defaults, {})
     assert ids is not None
     write_output_vocabulary(path / OUTPUT_VOCABULARY, ids)

@@ -17,11 +17,11 @@ from transformers import GenerationConfig, SpeechEncoderDecoderModel
 
 from exporter import ExportOptions
 from exporter.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from exporter.checkpoints.companions.generation_defaults import generation_defaults
 from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.onnx.write_graphs import WrittenGraphs, write_decoders, write_encoder
 from exporter.pipeline.bundle_writer import describe_files, write_manifest
 from exporter.pipeline.manifest_builder import Findings, build_manifest
+from exporter.pipeline.stored_defaults import stored_defaults
 from exporter.reference.audio_limits import min_samples, padding_is_safe
 from exporter.tokenizers.files import write_tokenizer
 from graphs import (
@@ -176,7 +176,7 @@ def _complete_bundle(checkpoint: Checkpoint, path: Path) -> None:
     findings = Findings(
         geometry,
         AudioInfo(SAMPLING_RATE, shortest, 10 * SAMPLING_RATE, padding_is_safe(checkpoint, shortest)),
-        generation_defaults("tiny", checkpoint.model.generation_config),
+        stored_defaults(checkpoint, ExportOptions(output=path), geometry).options,
         {},
         write_tokenizer(checkpoint.tokenizer, path),
         {"fp32": graphs},

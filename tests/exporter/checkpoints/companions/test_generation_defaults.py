@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import pytest
 from transformers import GenerationConfig
 
 from exporter.checkpoints.companions.generation_defaults import (
+    GENERATION_CONFIG,
     NEUTRAL,
     SUPPORTED,
     WITHOUT_EFFECT,
-    generation_defaults,
+    file_of,
+    options_from,
+    supported_values,
 )
+from exporter.checkpoints.sources.files import locate_checkpoint
 from exporter.errors import CheckpointError, UnsupportedModelError
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.plan import SearchPlan, plan_search
@@ -97,6 +102,13 @@ class Stored:
 
     def to_dict(self) -> dict[str, Any]:
         return dict(self.options)
+
+
+def generation_defaults(
+    source: str, config: Any, ignored: Collection[str] = (), file: str = GENERATION_CONFIG
+) -> GenerationOptions:
+    values = supported_values(source, config, ignored=ignored, file=file)
+    return options_from(source, values, file=file)
 
 
 def defaults_of(**options: Any) -> GenerationOptions:
@@ -268,3 +280,17 @@ def test_a_supported_option_of_no_use() -> None:
         CheckpointError, match=r"^the/model: generation_config\.json: num_beams is 'many', wanted"
     ):
         defaults_of(num_beams="many")
+
+
+def test_the_file_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    files = locate_checkpoint(str(tmp_path))
+    assert file_of(files) == "config.json"
+    with pytest.raises(
+        UnsupportedModelError, match=r"not supported: .*; remove it from config\.json, or leave"
+    ):
+        generation_defaults("the/model", Stored(num_beam_groups=2), file=file_of(files))
+    with pytest.raises(CheckpointError, match=r"^the/model: config\.json: num_beams is 0, wanted"):
+        generation_defaults("the/model", Stored(num_beams=0), file=file_of(files))
+    (tmp_path / GENERATION_CONFIG).write_text("{}", encoding="utf-8")
+    assert file_of(files) == "generation_config.json"
