@@ -7,5 +7,6 @@ Open to: benchmarks, exporter.commands, exporter.onnx, exporter.parity, exporter
 Goes out:
     checkpoint: Checkpoint
     load: load_source
+    options: LoadOptions
     prompt: usual_prompt
 """

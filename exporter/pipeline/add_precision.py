@@ -18,7 +18,7 @@ from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.load import load_source
 from exporter.checkpoints.prompt import usual_prompt
 from exporter.checkpoints.sources.files import OnStage
-from exporter.checkpoints.sources.recorded import source_of
+from exporter.checkpoints.sources.recorded import load_options_of, source_of
 from exporter.errors import OutputError, ParityError
 from exporter.options import AddOptions
 from exporter.parity.check import check_parity, check_same_model
@@ -72,7 +72,9 @@ def add_precision(options: AddOptions, *, on_stage: OnStage = lambda _: None) ->
         _refuse_present(bundle, options.precision)
         checkpoint = load_source(
             source_of(bundle.manifest, options.against),
-            ignored_generation_options=_ignored(bundle.manifest),
+            load_options_of(
+                bundle.manifest, tokenizer=options.tokenizer, feature_extractor=options.feature_extractor
+            ),
             on_stage=on_stage,
         )
         check_same_model(bundle.manifest.decoder, decoder_geometry(checkpoint.model.decoder))
@@ -98,13 +100,6 @@ def _refuse_present(bundle: Bundle, precision: str) -> None:
         raise OutputError(
             f"{bundle.root} has {precision} already: add one of those that it lacks, or export again with --force"
         )
-
-
-def _ignored(manifest: Manifest) -> frozenset[str]:
-    """Generation options that the bundle's export was told to leave out."""
-    options = manifest.provenance.get("options")
-    names = options.get("ignored_generation_options") if isinstance(options, dict) else None
-    return frozenset(names if isinstance(names, list) else ())
 
 
 def _add(bundle: Bundle, checkpoint: Checkpoint, options: AddOptions, on_stage: OnStage) -> AddResult:

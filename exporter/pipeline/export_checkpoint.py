@@ -15,6 +15,7 @@ from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.companions.generation_defaults import generation_defaults
 from exporter.checkpoints.companions.languages import find_languages
 from exporter.checkpoints.load import load_source
+from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.prompt import usual_prompt
 from exporter.checkpoints.sources.files import OnStage
 from exporter.checkpoints.sources.kinds import CheckpointSource, Source
@@ -27,6 +28,7 @@ from exporter.pipeline.bundle_writer import bundle_directory, check_target, desc
 from exporter.pipeline.kept_ids import kept_ids
 from exporter.pipeline.manifest_builder import Findings, build_manifest
 from exporter.pipeline.precision_graphs import AudioLimits, PrecisionGraphs
+from exporter.pipeline.tokenizer_check import tokenizer_remarks
 from exporter.reference.audio_limits import min_samples, padding_is_safe
 from exporter.reference.recordings import read_recordings
 from exporter.reference.step_errors import end_tokens
@@ -97,15 +99,14 @@ def export_checkpoint(
     check_target(options.output, force=options.force)
     clock = StageClock(on_stage)
     # The first of the loaders' own stages follows at once.
-    checkpoint = load_source(
-        _as_source(source, options),
-        ignored_generation_options=options.ignored_generation_options,
-        on_stage=clock.begin,
-    )
+    checkpoint = load_source(_as_source(source, options), _load_options(options), on_stage=clock.begin)
     require_decoding(checkpoint)
     defaults, audio = _defaults(checkpoint, options), _audio(checkpoint, options)
+    # A mistake in the user's file of languages, or in the choice of a tokenizer, shows before minutes of graph export.
+    languages = _languages(checkpoint, options)
+    remarks = tokenizer_remarks(checkpoint, decoder_geometry(checkpoint.model.decoder).vocab_size, languages)
     with bundle_directory(options.output, force=options.force) as directory:
-        findings = _write_files(checkpoint, options, defaults, audio, directory, clock)
+        findings = _write_files(checkpoint, options, defaults, languages, audio, directory, clock)
         files = describe_files(directory)
         reports: tuple[ParityReport, ...] = ()
         if options.check:
@@ -123,7 +124,9 @@ def export_checkpoint(
         )
         write_manifest(manifest, directory)
     clock.finish()
-    return ExportResult(options.output, manifest, reports, clock.times_s, tuple(checkpoint.origin.notes()))
+    return ExportResult(
+        options.output, manifest, reports, clock.times_s, (*checkpoint.origin.notes(), *remarks)
+    )
 
 
 def _as_source(source: str | Source, options: ExportOptions) -> Source:
@@ -137,6 +140,16 @@ def _as_source(source: str | Source, options: ExportOptions) -> Source:
     return source
 
 
+def _load_options(options: ExportOptions) -> LoadOptions:
+    return LoadOptions(
+        ignored_generation_options=options.ignored_generation_options,
+        ignored_weights=options.ignored_weights,
+        tokenizer=options.tokenizer,
+        feature_extractor=options.feature_extractor,
+        normalize=options.normalize,
+    )
+
+
 def _defaults(checkpoint: Checkpoint, options: ExportOptions) -> GenerationOptions:
     stored = generation_defaults(
         checkpoint.files.source,
@@ -147,6 +160,16 @@ def _defaults(checkpoint: Checkpoint, options: ExportOptions) -> GenerationOptio
         stored,
         max_new_tokens=options.max_new_tokens or stored.max_new_tokens,
         num_beams=options.num_beams or stored.num_beams,
+    )
+
+
+def _languages(checkpoint: Checkpoint, options: ExportOptions) -> dict[str, int]:
+    return find_languages(
+        checkpoint.files,
+        checkpoint.tokenizer,
+        checkpoint.model.generation_config,
+        vocab_size=decoder_geometry(checkpoint.model.decoder).vocab_size,
+        given=options.languages,
     )
 
 
@@ -167,19 +190,12 @@ def _write_files(
     checkpoint: Checkpoint,
     options: ExportOptions,
     defaults: GenerationOptions,
+    languages: Mapping[str, int],
     audio: AudioLimits,
     directory: Path,
     clock: StageClock,
 ) -> Findings:
     geometry = decoder_geometry(checkpoint.model.decoder)
-    # A mistake in the user's file shows before minutes of graph export.
-    languages = find_languages(
-        checkpoint.files,
-        checkpoint.tokenizer,
-        checkpoint.model.generation_config,
-        vocab_size=geometry.vocab_size,
-        given=options.languages,
-    )
     output = _restricted(checkpoint, options, geometry, defaults, languages, directory)
     geometry = dataclasses.replace(geometry, output_size=None if output is None else len(output))
     graphs = PrecisionGraphs(

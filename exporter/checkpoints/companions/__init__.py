@@ -4,6 +4,7 @@ Given: the files of a checkpoint.
 Open to: exporter.checkpoints, exporter.parity, exporter.pipeline.
 
 Goes out:
+    chosen: adjusted, companion_files, load_companions
     generation_defaults: generation_defaults, is_harmless, unsupported_options
     languages: find_languages
     loading: feature_settings, load_extractor, load_tokenizer
