@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,21 +54,16 @@ def read_flax(paths: Sequence[Path]) -> dict[tuple[str, ...], torch.Tensor]:
     """
     flat: dict[tuple[str, ...], torch.Tensor] = {}
     for path in paths:
-        found = _read_file(path)
-        for keys in found:
+        before = len(flat)
+        for keys, tensor in _arrays(_weights(_tree(path)), path):
             if keys in flat:
                 raise CheckpointError(
-                    f"{path}: {'/'.join(keys)} is in another of these files too, and shards share nothing: "
-                    "have the checkpoint saved anew"
+                    f"{path}: {'/'.join(keys)} comes twice, here and before it, and each weight is saved once: "
+                    "give all shards of one checkpoint, or have it saved anew"
                 )
-        flat.update(found)
-    return flat
-
-
-def _read_file(path: Path) -> dict[tuple[str, ...], torch.Tensor]:
-    flat = dict(_arrays(_parameters(_tree(path)), path))
-    if not flat:
-        raise CheckpointError(f"{path}: there is no array in it, and Flax weights are maps of arrays")
+            flat[keys] = tensor
+        if len(flat) == before:
+            raise CheckpointError(f"{path}: there is no array in it, and Flax weights are maps of arrays")
     return flat
 
 
@@ -75,10 +71,7 @@ def _tree(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             tree = msgpack.unpackb(content, ext_hook=_leaf, raw=False)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # msgpack's own errors are ValueErrors, and so is that of an empty file
+    except (OSError, ValueError) as error:  # msgpack's own errors, and that of an empty file, are ValueErrors
         raise CheckpointError(
             f"{path}: no file of Flax weights, or it is damaged: {brief_error(error)}; fetch it anew"
         ) from error
@@ -89,37 +82,35 @@ def _tree(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _parameters(tree: dict[str, Any]) -> dict[str, Any]:
-    """The weights of a tree: itself, or what ``params`` and ``batch_stats`` of a train state hold together."""
-    parameters = tree.get("params")
-    if not isinstance(parameters, dict) or _PIECES in parameters:
-        return tree
-    return _merged(parameters, tree.get("batch_stats"))
+def _weights(tree: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The weights of a tree: itself, or ``params`` and ``batch_stats`` of a train state, which share no array."""
+    if not _is_map(tree.get("params")):
+        return (tree,)
+    return tuple(tree[name] for name in ("params", "batch_stats") if _is_map(tree.get(name)))
 
 
-def _merged(into: dict[str, Any], more: Any) -> dict[str, Any]:
-    """Both maps in one; they share modules (a norm's scale here, its mean there) and no array."""
-    merged = dict(into)
-    for key, value in more.items() if isinstance(more, dict) else ():
-        merged[key] = _merged(into.get(key, {}), value) if isinstance(value, dict) else value
-    return merged
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict) and _PIECES not in value
 
 
-def _arrays(
-    tree: Mapping[str, Any], path: Path, above: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], torch.Tensor]]:
-    for key, value in tree.items():
-        keys = (*above, str(key))
-        if isinstance(value, dict) and _PIECES not in value:
-            yield from _arrays(value, path, keys)
-            continue
-        found = _joined(value) if isinstance(value, dict) else value
-        if not isinstance(found, torch.Tensor):
-            wrong = found.reason if isinstance(found, _Unread) else f"is {_kind(found)}, and no array"
+def _arrays(trees: Iterable[Mapping[str, Any]], path: Path) -> Iterator[tuple[tuple[str, ...], torch.Tensor]]:
+    for keys, leaf in (found for tree in trees for found in _leaves(tree, ())):
+        array = _joined(leaf) if isinstance(leaf, dict) else leaf
+        if not isinstance(array, torch.Tensor):
+            wrong = array.reason if isinstance(array, _Unread) else f"is {_kind(array)}, and no array"
             raise CheckpointError(
                 f"{path}: {'/'.join(keys)} {wrong}: have the weights saved by Flax's save_pretrained()"
             )
-        yield keys, found
+        yield keys, array
+
+
+def _leaves(tree: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        keys = (*above, str(key))
+        if _is_map(value):
+            yield from _leaves(value, keys)
+        else:
+            yield keys, value
 
 
 @dataclass(frozen=True)
@@ -157,7 +148,7 @@ def _fields(data: bytes) -> tuple[list[int], str, memoryview]:
     header = msgpack.Unpacker(raw=False)
     header.feed(data[:_MOST_HEADER])
     fields = header.read_array_header()
-    shape, name = [int(size) for size in header.unpack()], str(header.unpack())
+    shape, name = [operator.index(size) for size in header.unpack()], str(header.unpack())
     if fields != 3 or min(shape, default=0) < 0:
         raise ValueError
     return shape, name, _byte_string(data, header.tell())
@@ -176,7 +167,7 @@ def _joined(pieces: dict[str, Any]) -> torch.Tensor | _Unread:
         "is damaged: an array in pieces is its shape and pieces numbered from 0, flat and of one dtype"
     )
     try:
-        shape = [int(pieces["shape"][str(axis)]) for axis in range(len(pieces["shape"]))]
+        shape = [operator.index(pieces["shape"][str(axis)]) for axis in range(len(pieces["shape"]))]
         chunks = [pieces["chunks"].pop(str(number)) for number in range(len(pieces["chunks"]))]
     except (KeyError, TypeError, ValueError, AttributeError):
         return damaged

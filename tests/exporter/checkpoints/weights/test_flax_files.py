@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,21 @@ def test_the_statistics_of_norms_are_with_the_parameters(tmp_path: Path) -> None
 # What is refused.
 
 
+def test_damage_anywhere_is_refused_or_reads_as_weights(tmp_path: Path) -> None:
+    whole = packed(nested(some_arrays()), piece=4)
+    drawn = random.Random(5)  # noqa: S311 - which bytes are damaged
+    path, refused = tmp_path / FLAX, 0
+    for _ in range(1000):
+        content = bytearray(whole)
+        content[drawn.randrange(len(whole))] = drawn.randrange(256)
+        path.write_bytes(content)
+        try:
+            assert all(isinstance(value, torch.Tensor) for value in read_flax([path]).values())
+        except CheckpointError:
+            refused += 1
+    assert 200 < refused < 1000
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     assert refusal(tmp_path / FLAX).startswith(
         f"{FLAX}: no file of Flax weights, or it is damaged: [Errno 2] No such file or directory"
@@ -167,6 +184,7 @@ def test_no_arrays(tmp_path: Path) -> None:
         (msgpack.ExtType(1, msgpack.packb(((2,), "float32", b"", 1))), DAMAGED),
         (msgpack.ExtType(1, msgpack.packb(((2,), "float32", 1.5))), DAMAGED),
         (msgpack.ExtType(1, msgpack.packb((2, "float32", b""))), DAMAGED),
+        (msgpack.ExtType(1, msgpack.packb(((math.inf,), "float32", b""))), DAMAGED),
         (msgpack.ExtType(1, msgpack.packb(((-2,), "float32", b""))), DAMAGED),
         (
             msgpack.ExtType(1, msgpack.packb(((2,), "float32", b"1234567"))),
@@ -214,5 +232,6 @@ def test_shards_that_hold_the_same(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     first, second = write_flax(tmp_path, some_arrays()), write_flax(tmp_path / "other", some_arrays())
     assert refusal(first, second).endswith(
-        "decoder/kernel is in another of these files too, and shards share nothing: have the checkpoint saved anew"
+        "decoder/kernel comes twice, here and before it, and each weight is saved once: give all shards of one "
+        "checkpoint, or have it saved anew"
     )
