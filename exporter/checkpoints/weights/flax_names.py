@@ -64,6 +64,31 @@ def torch_state(
     return state
 
 
+def move_positions(state: MutableMapping[str, torch.Tensor], model: nn.Module) -> tuple[str, ...]:
+    """Moves a decoder's learned positions to the rows where torch reads them, where Flax reads others.
+
+    FlaxSpeechEncoderDecoderModel counts positions from 0, whatever the decoder. The classes of RoBERTa's family count
+    from behind the id of the padding token in torch, so row i becomes row ``padding_idx + 1 + i``. The last rows, which
+    no sequence that torch can take gets to, come to stand first. torch gives a start token that is the padding token
+    the padding's row, and counts from there: with such a start token, no table gives what Flax gives.
+
+    Args:
+        state: of ``torch_state``, from a file that FlaxSpeechEncoderDecoderModel saved; the table is replaced in it.
+            Files of a decoder alone count as torch does.
+        model: the SpeechEncoderDecoderModel, as for ``torch_state``.
+
+    Returns:
+        The names of the tables that were moved: one for RoBERTa, XLM-RoBERTa and RoBERTa-PreLayerNorm, otherwise none.
+    """
+    moved = []
+    for name, module in model.named_modules():
+        table = f"{name}.position_embeddings.weight"
+        if hasattr(module, "create_position_ids_from_input_ids") and table in state:
+            state[table] = state[table].roll(int(module.padding_idx) + 1, dims=0)
+            moved.append(table)
+    return tuple(moved)
+
+
 def _give_heads_their_bias(state: dict[str, torch.Tensor], shapes: dict[str, torch.Size]) -> None:
     """The heads of BERT's family have one bias, which torch calls by two names, and Flax by the first of them.
 

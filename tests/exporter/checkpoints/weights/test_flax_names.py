@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, SpeechEncoderDecoderM
 from transformers.pytorch_utils import Conv1D
 
 from exporter.checkpoints.weights.flax_files import read_flax
-from exporter.checkpoints.weights.flax_names import torch_state
+from exporter.checkpoints.weights.flax_names import move_positions, torch_state
 
 ENCODER = "wav2vec2-stable-adapter"
 """The kind of encoder that Flax has."""
@@ -315,3 +315,32 @@ def test_the_bias_of_a_head_is_given_to_both_of_its_names(decoder: str) -> None:
     assert (*head.split("."), "decoder", "bias") not in flat
     state = torch_state(flat, model)
     assert torch.equal(state[f"{head}.decoder.bias"], model.get_parameter(f"{head}.decoder.bias"))
+
+
+# Positions that Flax counts from 0.
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "decoder", ["roberta", "xlm-roberta", "roberta-prelayernorm", "roberta-late-padding"]
+)
+def test_positions_are_moved_to_where_torch_reads_them(decoder: str) -> None:
+    model = flax_model(decoder)
+    state = torch_state(flax_arrays(model), model)
+    (table,) = move_positions(state, model)
+    assert table.endswith(".embeddings.position_embeddings.weight")
+    moved = copy.deepcopy(model)
+    moved.get_parameter(table).copy_(state[table])
+    asked = {"inputs": torch.randn(1, 4000), "decoder_input_ids": torch.tensor([[2, 9, 7, 8, 40, 41]])}
+    logits = model(**asked, decoder_position_ids=torch.arange(6)[None]).logits
+    torch.testing.assert_close(moved(**asked).logits, logits)
+    assert not torch.allclose(model(**asked).logits, logits, atol=0.1)
+
+
+@pytest.mark.parametrize("decoder", ["bart", "bert", "electra", "gpt2", "xglm"])
+def test_other_positions_stay(decoder: str) -> None:
+    model = flax_model(decoder)
+    state = torch_state(flax_arrays(model), model)
+    before = dict(state)
+    assert move_positions(state, model) == ()
+    assert state == before
