@@ -12,6 +12,7 @@ from torch import Tensor
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.checkpoints.speech2text2 import NOTE, was_speech2text2, with_positions
 from exporter.checkpoints.weights.files import find_weight_files
+from exporter.checkpoints.weights.flax import flax_tensors
 from exporter.checkpoints.weights.judge import Verdict, judge
 from exporter.checkpoints.weights.names import Renaming, fitting, is_wrapped
 from exporter.checkpoints.weights.record import WeightsRecord, shown
@@ -50,17 +51,16 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
     Raises:
         CheckpointError: the weights cannot be read, or do not fit the configuration.
     """
-    stored = open_tensors(files, find_weight_files(files))
+    stored, converted = _opened(factory, files, config, fit)
     _refuse_unmerged(files, stored)
     renaming = _renaming(factory, config, stored)
     tensors = {renaming(name): tensor for name, tensor in stored.tensors.items()}
-    converted = ()  # type: tuple[str, ...]
     if was_speech2text2(getattr(config, "decoder", None)):
-        tensors, converted = with_positions(tensors, config.decoder), (NOTE,)
+        tensors, converted = with_positions(tensors, config.decoder), (*converted, NOTE)
     # Files as they are go transformers' usual way, so that it stays the judge of what they mean.
-    as_they_are = not renaming.removed and not converted and stored.wrapper is None
+    changed = renaming.removed or converted or stored.wrapper is not None or stored.form == "flax"
     default_dtype = _default_dtype(config, stored)
-    model, info = _load(factory, files, config, tensors, fit, as_they_are=as_they_are)
+    model, info = _load(factory, files, config, tensors, fit, as_they_are=not changed)
     missing = set(info["missing_keys"])
     verdict = judge(
         model,
@@ -92,6 +92,13 @@ def blank_model(factory: Any, config: Any) -> Any:
     """The model without memory for its weights, to look at names, shapes and module types."""
     with torch.device("meta"):
         return factory.from_config(config) if hasattr(factory, "_model_mapping") else factory(config=config)
+
+
+def _opened(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) -> tuple[Stored, tuple[str, ...]]:
+    found = find_weight_files(files)
+    if found.form == "flax":
+        return flax_tensors(files, found, blank_model(factory, config), whole=not fit.role)
+    return open_tensors(files, found), ()
 
 
 def _refuse_unmerged(files: CheckpointFiles, stored: Stored) -> None:

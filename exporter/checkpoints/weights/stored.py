@@ -43,7 +43,7 @@ class Stored:
 
 
 def open_tensors(files: CheckpointFiles, found: WeightFiles) -> Stored:
-    """The tensors of files of one form, mapped where that can be done.
+    """The tensors of safetensors or PyTorch files, mapped where that can be done.
 
     Raises:
         CheckpointError: a file cannot be read, or would execute code.
