@@ -49,6 +49,14 @@ class ExportOptions:
     """Replace an existing bundle."""
     ignored_generation_options: frozenset[str] = field(default_factory=frozenset)
     """Names of generation options to leave out although they are neither neutral nor supported."""
+    ignored_weights: tuple[str, ...] = ()
+    """Patterns (as for ``fnmatch``) of names of weights that the file may have beyond the model's."""
+    tokenizer: str | None = None
+    """A directory or hub id to take the tokenizer from; None: the checkpoint's own."""
+    feature_extractor: str | None = None
+    """A directory or hub id to take the feature extractor from; None: the checkpoint's own."""
+    normalize: bool | None = None
+    """Normalise samples to mean 0 and variance 1, whatever the feature extractor says; None does what it says."""
 
     def __post_init__(self) -> None:
         """Check the fields against each other.
@@ -82,6 +90,10 @@ class AddOptions:
     """Largest change of a log-probability that it may cause; what breaks it stays in float32."""
     check: bool = True
     """Compare with eager PyTorch before the manifest names it."""
+    tokenizer: str | None = None
+    """Where the tokenizer is, for a bundle whose own came from a local directory apart from the checkpoint."""
+    feature_extractor: str | None = None
+    """Where the feature extractor is, likewise."""
 
     def __post_init__(self) -> None:
         """Check the fields.

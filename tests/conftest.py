@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 RECORDINGS_VARIABLE = "S2T_SPOKEN_DIGITS"
+OLD_CHECKPOINTS_VARIABLE = "S2T_OLD_CHECKPOINTS"
 
 
 def pytest_configure() -> None:
@@ -129,6 +130,18 @@ def waveforms() -> list[NDArray[np.float32]]:
     from support.digits.audio import usual_batches
 
     return [waveform for batch in usual_batches() for waveform in batch.waveforms]
+
+
+@pytest.fixture(scope="session")
+def old_checkpoints() -> Path:
+    """Checkpoints written by older frameworks, with their answers, beside the checkout or where the variable says."""
+    given = os.environ.get(OLD_CHECKPOINTS_VARIABLE)
+    directory = Path(given) if given else ROOT.parent / "shared" / "models"
+    if not directory.is_dir():
+        pytest.skip(
+            f"needs checkpoints of older frameworks: set {OLD_CHECKPOINTS_VARIABLE} to their directory"
+        )
+    return directory
 
 
 @pytest.fixture(scope="session")

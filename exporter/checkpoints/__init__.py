@@ -8,5 +8,6 @@ Goes out:
     checkpoint: Checkpoint
     configuration: read_generation_config
     load: load_source
+    options: LoadOptions
     pair: SPECIAL_TOKENS
 """

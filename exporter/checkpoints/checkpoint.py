@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, SpeechEncoderDecoderModel
 
-from exporter.checkpoints.companions.loading import feature_settings, load_extractor, load_tokenizer
-from exporter.checkpoints.configuration import read_config
+from exporter.checkpoints.companions.chosen import companion_files, load_companions
+from exporter.checkpoints.companions.loading import feature_settings
+from exporter.checkpoints.configuration import read_config, read_generation_config
+from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.origin import Origin
 from exporter.checkpoints.sources.files import CheckpointFiles, OnStage, fetch_weights
-from exporter.checkpoints.sources.weight_files import WEIGHT_FILES
-from exporter.checkpoints.weights import load_weights
+from exporter.checkpoints.weights.files import missing_weights
+from exporter.checkpoints.weights.load import Fit, load_weights
 from exporter.errors import CheckpointError
 
 TOKENIZER_FILES = (
@@ -29,6 +30,7 @@ TOKENIZER_FILES = (
 EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")
 READING = "read configuration"
 LOADING = "load checkpoint"
+_AS_IT_IS = LoadOptions()
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,13 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    files: CheckpointFiles,
-    *,
-    ignored_generation_options: Collection[str] | None = None,
-    on_stage: OnStage = lambda _: None,
+    files: CheckpointFiles, options: LoadOptions = _AS_IT_IS, *, on_stage: OnStage = lambda _: None
 ) -> Checkpoint:
     """Load model, tokenizer and feature extractor.
 
     Args:
         files: where they are; the weights of a hub id are fetched once all else has been looked at.
-        ignored_generation_options: refuse generation options that are neither neutral nor supported,
-            but for these; None does not look at them.
+        options: what is to be taken in another way than it is stored.
         on_stage: told of the download and of the loading as they start.
 
     Raises:
@@ -68,14 +66,25 @@ def load_checkpoint(
         UnsupportedModelError: the model cannot be split into the three graphs; every reason is listed.
     """
     on_stage(READING)
-    read_config(files, ignored_generation_options)
-    require_files(files, weights=files.revision is None, tokenizer=True, extractor=True)
-    extractor = load_extractor(files)
-    tokenizer = load_tokenizer(files)
+    config = read_config(files, options.ignored_generation_options)
+    companions = companion_files(files, files, options, on_stage=on_stage)
+    own = companions.named
+    require_files(
+        files,
+        weights=files.revision is None,
+        tokenizer="tokenizer" not in own,
+        extractor="feature_extractor" not in own,
+    )
+    tokenizer, extractor = load_companions(companions, options)
     fetch_weights(files, on_stage=on_stage)
     on_stage(LOADING)
-    model, _ = load_weights(SpeechEncoderDecoderModel, files)
-    return Checkpoint(files, model, tokenizer, extractor, Origin("checkpoint", {"checkpoint": files}))
+    fit = Fit(ignored=options.ignored_weights)
+    model, record = load_weights(SpeechEncoderDecoderModel, files, config, fit)
+    model.generation_config = read_generation_config(files)
+    origin = Origin(
+        "checkpoint", {"checkpoint": files}, companions=companions.named, weights={"checkpoint": record}
+    )
+    return Checkpoint(files, model, tokenizer, extractor, origin)
 
 
 def has_tokenizer(directory: Path) -> bool:
@@ -95,16 +104,18 @@ def require_files(files: CheckpointFiles, *, weights: bool, tokenizer: bool, ext
         CheckpointError: some are missing.
     """
     directory, problems = files.directory, []
-    if weights and not any((directory / name).is_file() for name in WEIGHT_FILES):
-        problems.append(f"no weights ({' or '.join(WEIGHT_FILES)})")
+    absent = missing_weights(directory) if weights else None
+    if absent is not None:
+        problems.append(absent)
     if tokenizer and not has_tokenizer(directory):
         problems.append(
             f"no tokenizer ({', '.join(TOKENIZER_FILES[:-1])} or {TOKENIZER_FILES[-1]}): save it there "
-            "with tokenizer.save_pretrained()"
+            "with tokenizer.save_pretrained(), or name where it is with --tokenizer"
         )
     if extractor and not has_extractor(directory):
         problems.append(
-            f"no feature extractor ({EXTRACTOR_FILES[0]}): save it there with feature_extractor.save_pretrained()"
+            f"no feature extractor ({EXTRACTOR_FILES[0]}): save it there with feature_extractor.save_pretrained(), or "
+            "name where it is with --feature-extractor"
         )
     if problems:
         raise CheckpointError(f"{files.source} is incomplete: " + "; ".join(problems))

@@ -16,17 +16,17 @@ from transformers import (
     Wav2Vec2Config,
 )
 
+from exporter.checkpoints.adapters import adapter_reasons
 from exporter.checkpoints.companions.generation_defaults import (
     GENERATION_CONFIG,
     file_of,
     unsupported_options,
 )
+from exporter.checkpoints.raw_config import PARTS, read_config_json, read_raw_config
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
 from graphs.support import reasons_against
 
-_MODEL_TYPE = "speech-encoder-decoder"
-_PARTS = ("encoder", "decoder")
 _MAY_NAME_CODE = (
     "config.json",
     "generation_config.json",
@@ -51,9 +51,10 @@ def read_config(
         UnsupportedModelError: another model class, an unknown or unsupported part, code in the checkpoint,
             or generation options that cannot be obeyed.
     """
-    raw = _speech_encoder_decoder(files)
-    reasons = code_reasons(files.directory)
-    unknown = {part: raw[part].get("model_type") for part in _PARTS}
+    found = read_raw_config(files)
+    raw = found.document
+    reasons = [*adapter_reasons(files.directory), *code_reasons(files.directory), *found.reasons]
+    unknown = {part: raw[part].get("model_type") for part in PARTS}
     unknown = {part: kind for part, kind in unknown.items() if kind not in CONFIG_MAPPING}
     reasons += [_unknown_type(part, kind) for part, kind in unknown.items()]
     config = _parse(files, _with_stand_ins(raw, unknown))
@@ -75,9 +76,9 @@ def read_part(files: CheckpointFiles, role: str) -> Any:
         CheckpointError: config.json is missing or unreadable.
         UnsupportedModelError: its type is unknown, or it brings code.
     """
-    raw = read_json(files, "config.json")
+    raw = read_config_json(files)
     kind = raw.get("model_type")
-    reasons = code_reasons(files.directory)
+    reasons = [*adapter_reasons(files.directory), *code_reasons(files.directory)]
     if kind not in CONFIG_MAPPING:
         reasons.append(_unknown_type(role, kind))
     if reasons:
@@ -116,30 +117,14 @@ def read_generation_config(files: CheckpointFiles) -> GenerationConfig:
 
 def _options_of_config(files: CheckpointFiles) -> GenerationConfig:
     try:
-        return GenerationConfig.from_model_config(read_json(files, "config.json"))
+        return GenerationConfig.from_model_config(dict(read_config_json(files)))
+    except CheckpointError:
+        raise
     except Exception as error:  # a value of another type than wanted ends in any builtin error
         raise CheckpointError(
             f"{files.directory / 'config.json'}: the generation options cannot be read by transformers: "
             f"{brief_error(error)}"
         ) from error
-
-
-def read_json(files: CheckpointFiles, name: str) -> dict[str, Any]:
-    """A JSON object beside the weights; an empty one where the file holds something else.
-
-    Raises:
-        CheckpointError: the file is missing or no JSON.
-    """
-    path = files.directory / name
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{files.source} has no {name}: give a directory written by save_pretrained()"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    return raw if isinstance(raw, dict) else {}
 
 
 def code_reasons(directory: Path) -> list[str]:
@@ -165,27 +150,6 @@ def _named_code(path: Path) -> list[str]:
         for code in maps.values():
             found += [str(part) for part in (code if isinstance(code, list) else [code]) if part]
     return sorted(set(found))
-
-
-def _speech_encoder_decoder(files: CheckpointFiles) -> dict[str, Any]:
-    raw = read_json(files, "config.json")
-    model_type = raw.get("model_type")
-    if model_type != _MODEL_TYPE:
-        raise UnsupportedModelError(
-            files.source,
-            [
-                f"config.json has model_type {model_type!r}; export-s2t takes {_MODEL_TYPE!r} "
-                "(SpeechEncoderDecoderModel)",
-                *code_reasons(files.directory),
-            ],
-        )
-    absent = [part for part in _PARTS if not isinstance(raw.get(part), dict)]
-    if absent:
-        # transformers would put default configurations in their place.
-        raise CheckpointError(
-            f"{files.directory / 'config.json'} describes no {' and no '.join(absent)}: save the model again"
-        )
-    return raw
 
 
 def _unknown_type(part: str, kind: object) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from exporter.checkpoints.sources.files import CheckpointFiles, read_licence
+from exporter.checkpoints.weights.record import WeightsRecord
 
 Kind = Literal["checkpoint", "pair", "random_weights"]
-_LAYER_NUMBER = re.compile(r"\.\d+(?=\.)")
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,22 @@ class Origin:
     """Of these weights; None where there are none."""
     neutral: tuple[str, ...] = ()
     """Companions that were made for want of others: ``tokenizer``, ``feature_extractor``."""
+    companions: Mapping[str, CheckpointFiles] = field(default_factory=dict)
+    """``tokenizer`` or ``feature_extractor`` -> files, where the user took it from elsewhere."""
+    weights: Mapping[str, WeightsRecord] = field(default_factory=dict)
+    """Role -> how its weights were read."""
+    remarks: tuple[str, ...] = ()
+    """What else a user should know of the model, in words."""
 
     def provenance(self) -> dict[str, Any]:
         """The fields of the manifest's ``provenance`` that tell where the model comes from."""
-        parts = {
-            role: {"id": files.model_id, "revision": files.revision} for role, files in self.parts.items()
-        }
+        named = {**self.parts, **self.companions}
+        parts = {role: {"id": files.model_id, "revision": files.revision} for role, files in named.items()}
+        weights = {role: stated for role, record in self.weights.items() if (stated := record.provenance())}
         return {
             "source": {"kind": self.kind, **parts},
+            **({"weights": weights} if weights else {}),
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
             "untrained": list(self.untrained),
             "seed": self.seed,
             "neutral": list(self.neutral),
@@ -78,9 +85,12 @@ class Origin:
         if self.neutral:
             absent = " and no ".join(companion.replace("_", " ") for companion in self.neutral)
             notes.append(f"there is no {absent} beside the configuration: neutral ones were made")
-        return notes
+        return [*notes, *self.remarks_on_reading()]
 
-
-def by_layer(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of weights with layer numbers as ``*``, each once, sorted."""
-    return tuple(sorted({_LAYER_NUMBER.sub(".*", name) for name in names}))
+    def remarks_on_reading(self) -> list[str]:
+        """Where the checkpoint was not read as it is stored."""
+        remarks = list(self.remarks)
+        for role, record in self.weights.items():
+            said = record.notes()
+            remarks += said if len(self.weights) == 1 else [f"{role}: {note}" for note in said]
+        return remarks

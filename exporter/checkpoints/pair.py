@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,13 +15,15 @@ from transformers import (
 )
 
 from exporter.checkpoints.checkpoint import LOADING, READING, Checkpoint, require_files
+from exporter.checkpoints.companions.chosen import companion_files, load_companions
 from exporter.checkpoints.companions.generation_defaults import unsupported_options
-from exporter.checkpoints.companions.loading import load_extractor, load_tokenizer
 from exporter.checkpoints.companions.special_tokens import with_special_tokens
 from exporter.checkpoints.configuration import read_generation_config, read_part
-from exporter.checkpoints.origin import Origin, by_layer
+from exporter.checkpoints.options import LoadOptions
+from exporter.checkpoints.origin import Origin
 from exporter.checkpoints.sources.files import CheckpointFiles, OnStage, fetch_weights
-from exporter.checkpoints.weights import load_weights
+from exporter.checkpoints.weights.load import Fit, load_weights
+from exporter.checkpoints.weights.record import WeightsRecord, by_layer
 from exporter.errors import UnsupportedModelError
 from graphs.support import reasons_against
 
@@ -29,6 +31,7 @@ from graphs.support import reasons_against
 # loaded from it would begin with random words. The decoders of all families that do so have one layout.
 _SHARED_EMBEDDING = {r"^model\.shared\.weight$": "model.decoder.embed_tokens.weight"}
 
+_AS_IT_IS = LoadOptions()
 
 SPECIAL_TOKENS = ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id")
 """What a pair takes of the decoder's own generation options."""
@@ -38,8 +41,8 @@ def load_pair(
     encoder: CheckpointFiles,
     decoder: CheckpointFiles,
     seed: int,
+    options: LoadOptions = _AS_IT_IS,
     *,
-    ignored_generation_options: Collection[str] | None = None,
     on_stage: OnStage = lambda _: None,
 ) -> Checkpoint:
     """Load both parts, and draw what neither has (cross-attention, enc_to_dec_proj) from ``seed``.
@@ -57,20 +60,33 @@ def load_pair(
     config = _joined_config(encoder, decoder)
     generation = _generation_of_pair(config, read_generation_config(decoder))
     reasons = reasons_against(config)
-    if ignored_generation_options is not None:
-        reasons += unsupported_options(generation, ignored_generation_options, file="config.json")
+    if options.ignored_generation_options is not None:
+        reasons += unsupported_options(generation, options.ignored_generation_options, file="config.json")
     if reasons:
         raise UnsupportedModelError(source, reasons)
-    require_files(encoder, weights=encoder.revision is None, tokenizer=False, extractor=True)
-    require_files(decoder, weights=decoder.revision is None, tokenizer=True, extractor=False)
-    extractor, tokenizer = load_extractor(encoder), load_tokenizer(decoder)
-    generation = with_special_tokens(generation, config.decoder, tokenizer, decoder.source)
+    companions = companion_files(decoder, encoder, options, on_stage=on_stage)
+    named = companions.named
+    weights = {"encoder": encoder.revision is None, "decoder": decoder.revision is None}
+    require_files(
+        encoder, weights=weights["encoder"], tokenizer=False, extractor="feature_extractor" not in named
+    )
+    require_files(decoder, weights=weights["decoder"], tokenizer="tokenizer" not in named, extractor=False)
+    tokenizer, extractor = load_companions(companions, options)
+    generation = with_special_tokens(generation, config.decoder, tokenizer, companions.tokenizer.source)
     for files in (encoder, decoder):
         fetch_weights(files, on_stage=on_stage)
     on_stage(LOADING)
-    model, untrained = _join(encoder, decoder, config, generation, seed)
     parts = {"encoder": encoder, "decoder": decoder}
-    origin = Origin("pair", parts, untrained=by_layer(untrained), seed=seed if untrained else None)
+    model, untrained, records = _join(parts, config, options, seed)
+    model.generation_config = generation
+    origin = Origin(
+        "pair",
+        parts,
+        untrained=by_layer(untrained),
+        seed=seed if untrained else None,
+        companions=named,
+        weights=records,
+    )
     joined = CheckpointFiles(source, decoder.directory, origin.model_id, None, None)
     return Checkpoint(joined, model, tokenizer, extractor, origin)
 
@@ -95,34 +111,29 @@ def _joined_config(encoder: CheckpointFiles, decoder: CheckpointFiles) -> Any:
 
 
 def _join(
-    encoder: CheckpointFiles,
-    decoder: CheckpointFiles,
-    config: Any,
-    generation: GenerationConfig,
-    seed: int,
-) -> tuple[Any, list[str]]:
-    """The model, and the names of its weights that are random numbers."""
+    parts: Mapping[str, CheckpointFiles], config: Any, options: LoadOptions, seed: int
+) -> tuple[Any, list[str], dict[str, WeightsRecord]]:
+    """The model, the names of its weights that are random numbers, and how both files were read."""
     cross_attention, computed = _weights_that_may_be_missing(config.decoder)
+    encoder = Fit(role="encoder", ignored=options.ignored_weights)
+    decoder = Fit(
+        role="decoder",
+        may_be_missing=frozenset(cross_attention | computed),
+        ignored=options.ignored_weights,
+        advice="; a decoder needs its language-model head, as AutoModelForCausalLM saves it",
+        key_mapping=_SHARED_EMBEDDING,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        speech, _ = load_weights(AutoModel, encoder, config=config.encoder, may_be_unused=True)
-        text, missing = load_weights(
-            AutoModelForCausalLM,
-            decoder,
-            config=config.decoder,
-            may_be_missing=cross_attention | computed,
-            may_be_unused=True,
-            advice="; a decoder needs its language-model head, as AutoModelForCausalLM saves it",
-            key_mapping=_SHARED_EMBEDDING,
-        )
+        speech, of_speech = load_weights(AutoModel, parts["encoder"], config.encoder, encoder)
+        text, of_text = load_weights(AutoModelForCausalLM, parts["decoder"], config.decoder, decoder)
         model: Any = SpeechEncoderDecoderModel.from_encoder_decoder_pretrained(
             encoder_model=speech, decoder_model=text
         )
-    untrained = [f"decoder.{name}" for name in missing if name in cross_attention]
+    untrained = [f"decoder.{name}" for name in of_text.initialised if name in cross_attention]
     if hasattr(model, "enc_to_dec_proj"):
         untrained += [f"enc_to_dec_proj.{name}" for name, _ in model.enc_to_dec_proj.named_parameters()]
-    model.generation_config = generation
-    return model.eval(), untrained
+    return model.eval(), untrained, {"encoder": of_speech, "decoder": of_text}
 
 
 def _weights_that_may_be_missing(decoder: Any) -> tuple[set[str], set[str]]:

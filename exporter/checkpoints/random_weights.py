@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,14 +14,17 @@ from transformers.initialization import no_init_weights
 from transformers.pytorch_utils import Conv1D
 
 from exporter.checkpoints.checkpoint import READING, Checkpoint, has_extractor, has_tokenizer
+from exporter.checkpoints.companions.chosen import adjusted, companion_files
 from exporter.checkpoints.companions.loading import load_extractor, load_tokenizer
 from exporter.checkpoints.companions.neutral import neutral_extractor, neutral_tokenizer
 from exporter.checkpoints.companions.special_tokens import with_special_tokens
 from exporter.checkpoints.configuration import read_config, read_generation_config
+from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.origin import Origin
 from exporter.checkpoints.sources.files import CheckpointFiles, OnStage
 
 MAKING = "make random weights"
+_AS_IT_IS = LoadOptions()
 
 # Under transformers' own initialisation (normal, 0.02) attention is next to uniform, the logits of a small model
 # spread over a quarter of a nat and those of two recordings differ by a hundredth of that: a wrong mask or frame
@@ -42,8 +45,8 @@ _AROUND = 0.05
 def make_checkpoint(
     files: CheckpointFiles,
     seed: int,
+    options: LoadOptions = _AS_IT_IS,
     *,
-    ignored_generation_options: Collection[str] | None = None,
     on_stage: OnStage = lambda _: None,
 ) -> Checkpoint:
     """The model of a config.json with random weights, its companions found there or made.
@@ -51,7 +54,7 @@ def make_checkpoint(
     Args:
         files: where config.json is.
         seed: of the weights; the same seed gives the same weights, tensor by tensor.
-        ignored_generation_options: as for ``load_checkpoint``.
+        options: what is to be taken in another way than it is stored.
         on_stage: told as the weights are made.
 
     Raises:
@@ -59,16 +62,18 @@ def make_checkpoint(
         UnsupportedModelError: the model cannot be split into the three graphs; every reason is listed.
     """
     on_stage(READING)
-    config: Any = read_config(files, ignored_generation_options)
+    config: Any = read_config(files, options.ignored_generation_options)
     generation = read_generation_config(files)
     neutral = []
-    if has_extractor(files.directory):
-        extractor = load_extractor(files)
+    companions = companion_files(files, files, options, on_stage=on_stage)
+    if has_extractor(companions.extractor.directory):
+        extractor = load_extractor(companions.extractor)
     else:
         extractor = neutral_extractor(config.encoder)
         neutral.append("feature_extractor")
-    if has_tokenizer(files.directory):
-        tokenizer = load_tokenizer(files)
+    extractor = adjusted(extractor, companions.extractor, options)
+    if has_tokenizer(companions.tokenizer.directory):
+        tokenizer = load_tokenizer(companions.tokenizer)
     else:
         tokenizer = neutral_tokenizer(int(config.decoder.vocab_size), _special(generation, config))
         neutral.append("tokenizer")
@@ -82,6 +87,7 @@ def make_checkpoint(
         untrained=("*",),
         seed=seed,
         neutral=tuple(sorted(neutral)),
+        companions=companions.named,
     )
     return Checkpoint(files, model, tokenizer, extractor, origin)
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from exporter.pipeline.add_precision import AddResult
 
-_TAKEN = frozenset({"checkpoint", "added", "against", "audio", "budget", "check", "quiet"})
+_TAKEN = frozenset(
+    {"checkpoint", "added", "against", "audio", "budget", "check", "quiet", "tokenizer", "feature_extractor"}
+)
 """Parameters of export-s2t that go with --add-precision."""
 
 
@@ -55,6 +57,8 @@ def take_addition(arguments: dict[str, Any]) -> AddOptions | None:
         arguments["audio"],
         arguments["budget"],
         bool(arguments["check"]),
+        arguments["tokenizer"],
+        arguments["feature_extractor"],
     )
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.checkpoints.sources.recorded import source_of
+from exporter.checkpoints.sources.recorded import load_options_of, source_of
+from exporter.commands.companion_flags import companion_options
 from exporter.commands.console import comma_names, quiet_libraries, require_export_extra, user_errors
 from exporter.commands.file_lists import FileList, FileListCommand
 
@@ -31,6 +32,9 @@ class CheckRequest:
     precisions: tuple[str, ...]
     """Empty: every precision of the bundle."""
     provider: str
+    tokenizer: str | None = None
+    """Where it is, of a bundle whose own came from a local directory apart from the checkpoint."""
+    feature_extractor: str | None = None
 
 
 @click.command(COMMAND, cls=FileListCommand)
@@ -57,6 +61,7 @@ class CheckRequest:
     callback=comma_names,
     help="Only these precisions  [default: every one of the bundle]",
 )
+@companion_options
 @click.option("--provider", default="cpu", show_default=True, help="Execution provider for the decodings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def main(*, as_json: bool, **arguments: object) -> None:
@@ -88,6 +93,9 @@ def run(request: CheckRequest) -> list[ParityReport]:
     quiet_libraries()
     bundle = open_bundle(request.bundle)
     source = source_of(bundle.manifest, request.against)
+    loading = load_options_of(
+        bundle.manifest, tokenizer=request.tokenizer, feature_extractor=request.feature_extractor
+    )
     for precision in request.precisions:
         bundle.precision(precision)
     audio = bundle.manifest.audio
@@ -97,7 +105,7 @@ def run(request: CheckRequest) -> list[ParityReport]:
         max_samples=audio.max_samples,
         sampling_rate=audio.sampling_rate,
     )
-    checkpoint = load_source(source)
+    checkpoint = load_source(source, loading)
     return [
         check_parity(
             checkpoint, bundle, precision=precision, provider=request.provider, utterances=utterances

@@ -9,6 +9,7 @@ import click
 
 from exporter.checkpoints.sources.kinds import Source
 from exporter.commands.add import run_addition, take_addition
+from exporter.commands.companion_flags import companion_options
 from exporter.commands.console import (
     StageLines,
     comma_names,
@@ -41,6 +42,12 @@ class _ExportCommand(FileListCommand):
 
 @click.command(COMMAND, cls=_ExportCommand)
 @source_options
+@companion_options
+@click.option(
+    "--normalize/--no-normalize",
+    default=None,
+    help="Normalise samples to mean 0 and variance 1, or do not  [default: what the feature extractor says]",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Bundle directory  [default: the model's name]"
 )
@@ -109,6 +116,14 @@ class _ExportCommand(FileListCommand):
     callback=comma_names,
     metavar="NAME",
     help="Leave out a generation option that is not supported.",
+)
+@click.option(
+    "--ignore-weights",
+    "ignored_weights",
+    multiple=True,
+    callback=comma_names,
+    metavar="PATTERN",
+    help="Accept weights that the model has no place for, by name (* and ? stand for any text): recorded.",
 )
 @click.option(
     "--engines",

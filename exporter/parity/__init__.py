@@ -5,7 +5,7 @@ Open to: benchmarks, exporter.commands, exporter.pipeline.
 
 Goes out:
     check: check_parity, check_same_model
-    decodings: eager_options, ignored_options
+    decodings: eager_options
     report: ParityReport, records_json, render_markdown
     trial: require_generation
 """

@@ -82,8 +82,11 @@ def check_parity(
         steps = None if policy is None else _steps(reference, session, manifest, spoken, policy)
     versions = {name: installed_version(name) for name in _VERSIONS}
     written = None if output_ids is None else len(output_ids)
+    remarks = tuple(checkpoint.origin.remarks_on_reading())
     stands_in = prefers_recordings and not utterances
-    return ParityReport(precision, provider, versions, rows, decodings, steps, budget, written, stands_in)
+    return ParityReport(
+        precision, provider, versions, rows, decodings, steps, budget, written, stands_in, remarks
+    )
 
 
 def _steps(

@@ -79,7 +79,7 @@ def compare_decodings(
     Options of the checkpoint that the export was told to ignore are switched off in eager as well.
     """
     rows = []
-    without, ranked = _left_out(reference, ignored_options(model.manifest)), _not_drawn(reference)
+    without, ranked = _left_out(reference, _ignored(model.manifest)), _not_drawn(reference)
     for asked in ({**ranked, **one} for one in options):
         expected = [
             reference.generate([utterance.samples], **{**without, **asked})[0] for utterance in utterances
@@ -121,7 +121,7 @@ def compare_defaults(
     if new > most_new:
         asked, new = {**asked, "max_new_tokens": most_new}, most_new
     told = {
-        **_left_out(reference, ignored_options(model.manifest)),
+        **_left_out(reference, _ignored(model.manifest)),
         **asked,
         **_otherwise(reference, model, plan, new),
     }
@@ -168,7 +168,7 @@ def _left_out(reference: EagerReference, ignored: Collection[str]) -> dict[str, 
     }
 
 
-def ignored_options(manifest: Manifest) -> frozenset[str]:
+def _ignored(manifest: Manifest) -> frozenset[str]:
     """Generation options that a bundle's export was told to leave out."""
     options = manifest.provenance.get("options")
     names = options.get("ignored_generation_options") if isinstance(options, dict) else None

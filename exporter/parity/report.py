@@ -36,6 +36,8 @@ class ParityReport:
     """Tokens to which eager's output projection was cut, as the bundle's is; None: all."""
     stands_in: bool = False
     """Built-in audio was compared where recordings of the user's would have been preferred: int8 without any."""
+    remarks: Sequence[str] = ()
+    """How the checkpoint was read where that was not as it is stored: both sides of the comparison were."""
 
     @property
     def ties(self) -> int:
@@ -106,6 +108,7 @@ class ParityReport:
             "budget": None if self.budget is None else dataclasses.asdict(self.budget),
             "steps": None if self.steps is None else dataclasses.asdict(self.steps),
             "stands_in": self.stands_in,
+            "remarks": list(self.remarks),
             "graphs": [dataclasses.asdict(row) for row in self.graphs],
         }
 
@@ -180,6 +183,8 @@ def _summary(record: Mapping[str, Any]) -> list[str]:
     lines = [f"Provider {record['provider']}; {versions}.", ""]
     if written:
         lines += [f"Eager's output projection was cut to the {written} tokens that the bundle writes.", ""]
+    for remark in record.get("remarks", ()):
+        lines += [f"The checkpoint: {remark}.", ""]
     lines += [_decoding_summary(record["decodings"], exact=budget is None), ""]
     lines += _step_lines(steps, budget)
     if record.get("stands_in") and not record["passed"]:

@@ -17,11 +17,10 @@ import torch
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.load import load_source
 from exporter.checkpoints.sources.files import OnStage
-from exporter.checkpoints.sources.recorded import source_of
+from exporter.checkpoints.sources.recorded import load_options_of, source_of
 from exporter.errors import OutputError, ParityError
 from exporter.options import AddOptions
 from exporter.parity.check import check_parity, check_same_model
-from exporter.parity.decodings import ignored_options
 from exporter.parity.report import ParityReport, records_json, render_markdown
 from exporter.pipeline.bundle_writer import describe_files
 from exporter.pipeline.manifest_builder import package_versions, precision_info
@@ -73,7 +72,9 @@ def add_precision(options: AddOptions, *, on_stage: OnStage = lambda _: None) ->
         _refuse_present(bundle, options.precision)
         checkpoint = load_source(
             source_of(bundle.manifest, options.against),
-            ignored_generation_options=ignored_options(bundle.manifest),
+            load_options_of(
+                bundle.manifest, tokenizer=options.tokenizer, feature_extractor=options.feature_extractor
+            ),
             on_stage=on_stage,
         )
         check_same_model(bundle.manifest.decoder, decoder_geometry(checkpoint.model.decoder))

@@ -14,6 +14,7 @@ from torch import Tensor
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.companions.languages import find_languages
 from exporter.checkpoints.load import load_source
+from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.sources.files import OnStage
 from exporter.checkpoints.sources.kinds import CheckpointSource, Source
 from exporter.errors import ExportError, ParityError
@@ -27,6 +28,7 @@ from exporter.pipeline.kept_ids import kept_ids
 from exporter.pipeline.manifest_builder import Findings, build_manifest
 from exporter.pipeline.precision_graphs import AudioLimits, PrecisionGraphs
 from exporter.pipeline.stored_defaults import StoredDefaults, stored_defaults
+from exporter.pipeline.tokenizer_check import tokenizer_remarks
 from exporter.reference.audio_limits import min_samples, padding_is_safe
 from exporter.reference.prompt import usual_prompt
 from exporter.reference.recordings import read_recordings
@@ -98,11 +100,7 @@ def export_checkpoint(
     check_target(options.output, force=options.force)
     clock = StageClock(on_stage)
     # The first of the loaders' own stages follows at once.
-    checkpoint = load_source(
-        _as_source(source, options),
-        ignored_generation_options=options.ignored_generation_options,
-        on_stage=clock.begin,
-    )
+    checkpoint = load_source(_as_source(source, options), _load_options(options), on_stage=clock.begin)
     require_decoding(checkpoint)
     geometry = decoder_geometry(checkpoint.model.decoder)
     defaults, audio = stored_defaults(checkpoint, options, geometry), _audio(checkpoint, options)
@@ -113,8 +111,11 @@ def export_checkpoint(
         ignored=options.ignored_generation_options,
         file=defaults.file,
     )
+    # A mistake in the user's file of languages, or in the choice of a tokenizer, shows before minutes of graph export.
+    languages = _languages(checkpoint, options, geometry)
+    remarks = tokenizer_remarks(checkpoint, geometry.vocab_size, languages)
     with bundle_directory(options.output, force=options.force) as directory:
-        findings = _write_files(checkpoint, options, geometry, defaults, audio, directory, clock)
+        findings = _write_files(checkpoint, options, geometry, defaults, languages, audio, directory, clock)
         files = describe_files(directory)
         reports: tuple[ParityReport, ...] = ()
         if options.check:
@@ -132,7 +133,7 @@ def export_checkpoint(
         )
         write_manifest(manifest, directory)
     clock.finish()
-    notes = (*checkpoint.origin.notes(), *defaults.notes)
+    notes = (*checkpoint.origin.notes(), *defaults.notes, *remarks)
     return ExportResult(options.output, manifest, reports, clock.times_s, notes)
 
 
@@ -145,6 +146,28 @@ def _as_source(source: str | Source, options: ExportOptions) -> Source:
             f"name it in {type(source).__name__}"
         )
     return source
+
+
+def _load_options(options: ExportOptions) -> LoadOptions:
+    return LoadOptions(
+        ignored_generation_options=options.ignored_generation_options,
+        ignored_weights=options.ignored_weights,
+        tokenizer=options.tokenizer,
+        feature_extractor=options.feature_extractor,
+        normalize=options.normalize,
+    )
+
+
+def _languages(
+    checkpoint: Checkpoint, options: ExportOptions, geometry: DecoderGeometry
+) -> dict[str, int]:
+    return find_languages(
+        checkpoint.files,
+        checkpoint.tokenizer,
+        checkpoint.model.generation_config,
+        vocab_size=geometry.vocab_size,
+        given=options.languages,
+    )
 
 
 def _audio(checkpoint: Checkpoint, options: ExportOptions) -> AudioLimits:
@@ -165,18 +188,11 @@ def _write_files(
     options: ExportOptions,
     geometry: DecoderGeometry,
     defaults: StoredDefaults,
+    languages: Mapping[str, int],
     audio: AudioLimits,
     directory: Path,
     clock: StageClock,
 ) -> Findings:
-    # A mistake in the user's file shows before minutes of graph export.
-    languages = find_languages(
-        checkpoint.files,
-        checkpoint.tokenizer,
-        checkpoint.model.generation_config,
-        vocab_size=geometry.vocab_size,
-        given=options.languages,
-    )
     output = _restricted(checkpoint, options, geometry, defaults, languages, directory)
     geometry = dataclasses.replace(geometry, output_size=None if output is None else len(output))
     graphs = PrecisionGraphs(

@@ -144,7 +144,14 @@ def text_ids(checkpoint: Checkpoint, paths: Sequence[Path], vocab_size: int) -> 
 
 def _target_tokenizer(checkpoint: Checkpoint) -> Any:
     """The checkpoint's own again: what a Python tokenizer was converted to can decode only."""
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint.files.directory, trust_remote_code=False)
+    files = checkpoint.origin.companions.get("tokenizer", checkpoint.files)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(files.directory, trust_remote_code=False)
+    except Exception as error:  # a class that transformers no longer has ends in any builtin error
+        raise ExportError(
+            f"{files.source}: its tokenizer can decode here and not encode ({brief_error(error)}), so --vocab-from "
+            "cannot tell which tokens a text needs: name them with --vocab-tokens"
+        ) from error
     if getattr(tokenizer, "tgt_lang", "") is None:
         # M2M100 knows no target text without; it changes no word's tokens.
         tokenizer.tgt_lang = tokenizer.src_lang

@@ -140,7 +140,7 @@ def _provenance(
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(options)
         # Where a bundle was first written says nothing of it, and is nobody else's business.
-        if field.name not in {"output", "force", "languages"}
+        if field.name not in {"output", "force", "languages", "tokenizer", "feature_extractor"}
     }
     return {
         **checkpoint.origin.provenance(),

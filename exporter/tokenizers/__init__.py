@@ -6,4 +6,5 @@ Open to: exporter.checkpoints, exporter.pipeline.
 Goes out:
     files: write_tokenizer
     python_tokenizers: with_backend
+    speech2text2
 """

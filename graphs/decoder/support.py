@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,12 @@ def decoder_reasons(decoder: Any) -> list[str]:
     if family is not None:
         return [family]
     reasons = []
-    if not getattr(decoder, "add_cross_attention", False):
+    if not getattr(decoder, "add_cross_attention", False) and not _has_cross_attention_anyway(decoder):
         reasons.append(
             "the decoder has no cross-attention (decoder.add_cross_attention is not true), so it cannot "
             "hear the encoder: fine-tune the model with decoder.add_cross_attention=true"
         )
-    if not getattr(decoder, "is_decoder", False):
+    if not getattr(decoder, "is_decoder", False) and not _is_decoder_anyway(decoder):
         reasons.append(
             "the decoder attends to later tokens (decoder.is_decoder is not true), so it has no cache: "
             "fine-tune the model with decoder.is_decoder=true"
@@ -68,6 +69,31 @@ def _family_reason(decoder: Any) -> str | None:
             f"fine-tune with {_USABLE}"
         )
     return None
+
+
+def _has_cross_attention_anyway(decoder: Any) -> bool:
+    """Whether the class (BART's, Marian's, ...) has it whatever the configuration says."""
+    with_it = type(decoder).from_dict({**decoder.to_dict(), "add_cross_attention": True, "is_decoder": True})
+    first, second = (_blank(config) for config in (decoder, with_it))
+    return (
+        first is not None and second is not None and first.state_dict().keys() == second.state_dict().keys()
+    )
+
+
+def _is_decoder_anyway(decoder: Any) -> bool:
+    """Whether the class sets it for itself, whatever the configuration says."""
+    blank = _blank(decoder)
+    return blank is not None and bool(getattr(blank.config, "is_decoder", False))
+
+
+def _blank(decoder: Any) -> Any:
+    """The model without memory for its weights; None where its class refuses the configuration."""
+    model_class: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(decoder)]
+    try:
+        with torch.device("meta"):
+            return model_class(copy.deepcopy(decoder))
+    except Exception:  # noqa: BLE001 - a family raises what it likes; eager will say it
+        return None
 
 
 def _cache_reasons(decoder: Any) -> list[str]:

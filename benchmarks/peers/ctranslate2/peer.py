@@ -212,13 +212,13 @@ def prepare(
     _refuse(device, tasks)
     from benchmarks.peers.ctranslate2.conversion import convert_parts  # noqa: PLC0415 - imports torch
     from exporter.checkpoints.load import load_source  # noqa: PLC0415
-    from exporter.checkpoints.sources.recorded import source_of  # noqa: PLC0415
+    from exporter.checkpoints.sources.recorded import load_options_of, source_of  # noqa: PLC0415
     from exporter.commands.console import quiet_libraries  # noqa: PLC0415
 
     quiet_libraries(quiet=True)
     opened = open_bundle(bundle)
     facts = search_facts(opened, tasks[0])
-    checkpoint = load_source(source_of(opened.manifest, tuple(against)))
+    checkpoint = load_source(source_of(opened.manifest, tuple(against)), load_options_of(opened.manifest))
     normalise = bool(getattr(checkpoint.extractor, "do_normalize", False))
     convert_parts(
         checkpoint, Path(directory), prompt=facts["prompt"], end=facts["end"], quantization=quantization

@@ -45,7 +45,7 @@ def open_peer(
     """
     from benchmarks.peers.torch.generation import TorchPeer  # noqa: PLC0415 - a peer's file is read to know its offers
     from exporter.checkpoints.load import load_source  # noqa: PLC0415
-    from exporter.checkpoints.sources.recorded import source_of  # noqa: PLC0415
+    from exporter.checkpoints.sources.recorded import load_options_of, source_of  # noqa: PLC0415
     from exporter.commands.console import quiet_libraries  # noqa: PLC0415
     from s2t_runtime.bundles.bundle import open_bundle  # noqa: PLC0415
 
@@ -55,7 +55,7 @@ def open_peer(
     quiet_libraries(quiet=True)
     _set_up(threads)
     opened = open_bundle(bundle)
-    checkpoint = load_source(source_of(opened.manifest, tuple(against)))
+    checkpoint = load_source(source_of(opened.manifest, tuple(against)), load_options_of(opened.manifest))
     return TorchPeer(checkpoint, device=device, precision=precision, mode=mode, kept=opened.output_ids())
 
 

@@ -4,6 +4,7 @@ Given: the files of a checkpoint.
 Open to: exporter.checkpoints, exporter.parity, exporter.pipeline.
 
 Goes out:
+    chosen: adjusted, companion_files, load_companions
     generation_defaults: GENERATION_CONFIG, SUPPORTED, file_of, is_harmless, options_from,
         supported_values, unsupported_options
     languages: find_languages

@@ -12,11 +12,13 @@ from transformers import (
 )
 
 from exporter.checkpoints.companions.tokenizer import read_tokenizer
+from exporter.checkpoints.sources.damage import damage
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
 from graphs import FeatureSettings, LogMelSettings, WaveformSettings
 from graphs.encoder.log_mel import STACKED
 
+_FILES = ("preprocessor_config.json", "processor_config.json")
 Extractor = Wav2Vec2FeatureExtractor | SeamlessM4TFeatureExtractor
 
 
@@ -31,7 +33,7 @@ def load_extractor(files: CheckpointFiles) -> Extractor:
         extractor = AutoFeatureExtractor.from_pretrained(files.directory, trust_remote_code=False)
     except Exception as error:  # JSON of another form than wanted ends in any builtin error
         raise CheckpointError(
-            f"{files.source}: the feature extractor cannot be read: {brief_error(error)}"
+            f"{files.source}: the feature extractor cannot be read: {_damaged(files) or brief_error(error)}"
         ) from error
     if type(extractor) not in (Wav2Vec2FeatureExtractor, SeamlessM4TFeatureExtractor):
         raise UnsupportedModelError(
@@ -51,6 +53,11 @@ def load_extractor(files: CheckpointFiles) -> Extractor:
             f"{files.source}: preprocessor_config.json has sampling_rate {rate!r}; wanted samples per second"
         )
     return extractor
+
+
+def _damaged(files: CheckpointFiles) -> str | None:
+    paths = [files.directory / name for name in _FILES]
+    return next((what for path in paths if path.is_file() and (what := damage(path))), None)
 
 
 def _settings_reasons(extractor: Any) -> list[str]:

@@ -11,8 +11,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers import __version__ as transformers_version
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 
+from exporter.checkpoints.sources.damage import damage
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
+from exporter.tokenizers import speech2text2
 from exporter.tokenizers.python_tokenizers import with_backend
 
 CONFIG: Final = "tokenizer_config.json"
@@ -32,6 +34,17 @@ def read_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase:
         CheckpointError: it cannot be read, its class is unknown, or its vocabulary has not been read.
         UnsupportedModelError: it has no form for the tokenizers library.
     """
+    problems = [
+        problem
+        for path in sorted(_vocabulary_files(files.directory) | {files.directory / CONFIG})
+        if path.is_file()
+        and (problem := damage(path))
+        and (path.name != "merges.txt" or path.stat().st_size)  # some vocabularies have nothing to merge
+    ]
+    if problems:
+        raise CheckpointError(f"{files.source}: the tokenizer cannot be read: {'; '.join(problems)}")
+    if _is_speech2text2(files.directory):
+        return speech2text2.speech2text2_tokenizer(files.directory, files.source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.directory, trust_remote_code=False)
     except Exception as error:  # the Rust tokenizers library raises bare Exception on a malformed file
@@ -50,6 +63,23 @@ def read_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase:
             ],
         )
     return converted
+
+
+def _is_speech2text2(directory: Path) -> bool:
+    """Whether the class is Speech2Text2's, by name or, as transformers 4 chose it, by the decoder's type."""
+    if (directory / _SERIALISED).is_file() or tokenizer_class_from_name(speech2text2.CLASS) is not None:
+        return False
+    name = _class_name(directory)
+    return name == speech2text2.CLASS or (name is None and _decoder_type(directory) == "speech_to_text_2")
+
+
+def _decoder_type(directory: Path) -> object:
+    try:
+        stored: Any = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    decoder = stored.get("decoder") if isinstance(stored, dict) else None
+    return decoder.get("model_type") if isinstance(decoder, dict) else None
 
 
 def _explained(files: CheckpointFiles, error: Exception) -> str:
@@ -85,8 +115,12 @@ def _class_name(directory: Path) -> str | None:
     return None
 
 
+def _vocabulary_files(directory: Path) -> set[Path]:
+    return {path for pattern in _VOCABULARY_FILES for path in directory.glob(pattern)}
+
+
 def _present(directory: Path) -> str:
-    names = sorted({path.name for pattern in _VOCABULARY_FILES for path in directory.glob(pattern)})
+    names = sorted(path.name for path in _vocabulary_files(directory))
     return ", ".join(names) or "no vocabulary files"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import constants, errors
 
+from exporter.checkpoints.sources.strange_weights import strange_weights
 from exporter.checkpoints.sources.weight_files import WEIGHT_FILES
 from exporter.errors import CheckpointError
 
@@ -31,7 +32,7 @@ def download_configuration(model_id: str, revision: str | None) -> Path:
 
 
 def download_weights(model_id: str, commit: str, directory: Path) -> None:
-    """Complete a snapshot with its weights: safetensors where there are any, else PyTorch's own files.
+    """Complete a snapshot with its weights: safetensors, else PyTorch's own files, else Flax's.
 
     Raises:
         CheckpointError: there are no such weights, or the hub cannot serve them.
@@ -41,10 +42,16 @@ def download_weights(model_id: str, commit: str, directory: Path) -> None:
     if chosen is None:
         raise CheckpointError(
             f"{model_id} has no weights that can be read ({', '.join(WEIGHT_FILES)}); it has "
-            f"{', '.join(sorted(names)) or 'no files'}: have it saved with model.save_pretrained()"
+            f"{', '.join(sorted(names)) or 'no files'}"
+            + (
+                f"; {strange}"
+                if (strange := strange_weights(names))
+                else ": have it saved with model.save_pretrained()"
+            )
         )
     wanted = [chosen]
     if chosen.endswith(".index.json"):
+        _snapshot(model_id, commit, wanted, [])  # Flax's is not among the small files
         wanted += _shards(model_id, directory / chosen)
     _snapshot(model_id, commit, wanted, [])
     missing = [name for name in wanted if not (directory / name).is_file()]

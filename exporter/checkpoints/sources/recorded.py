@@ -1,10 +1,11 @@
-"""The source that a bundle's manifest records, so that check-s2t can load it again."""
+"""The source that a bundle's manifest records, and how it was loaded, so that check-s2t can load it again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.sources.kinds import (
     DEFAULT_SEED,
     CheckpointSource,
@@ -58,6 +59,54 @@ def source_of(manifest: Manifest, against: Sequence[str] = ()) -> Source:
     if kind == "random_weights":
         return RandomWeightsSource(name, revision, seed)
     return CheckpointSource(name, revision)
+
+
+def load_options_of(
+    manifest: Manifest, *, tokenizer: str | None = None, feature_extractor: str | None = None
+) -> LoadOptions:
+    """How the source of a bundle was loaded, companions from elsewhere included.
+
+    Args:
+        manifest: of the bundle.
+        tokenizer: a directory or hub id, in place of what the manifest names.
+        feature_extractor: likewise.
+
+    Raises:
+        CheckpointError: a companion came from a local directory, and nothing is given in its place.
+    """
+    stored = manifest.provenance.get("options")
+    told: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+    tokenizer_at = _companion(manifest, "tokenizer", tokenizer)
+    extractor_at = _companion(manifest, "feature_extractor", feature_extractor)
+    normalize = told.get("normalize")
+    return LoadOptions(
+        ignored_generation_options=frozenset(_texts(told.get("ignored_generation_options"))),
+        ignored_weights=tuple(_texts(told.get("ignored_weights"))),
+        tokenizer=tokenizer_at[0],
+        tokenizer_revision=tokenizer_at[1],
+        feature_extractor=extractor_at[0],
+        feature_extractor_revision=extractor_at[1],
+        normalize=normalize if isinstance(normalize, bool) else None,
+    )
+
+
+def _companion(manifest: Manifest, role: str, given: str | None) -> tuple[str | None, str | None]:
+    if given is not None:
+        return given, None
+    part = _recorded(manifest).get(role)
+    if not isinstance(part, Mapping):
+        return None, None
+    name, revision = part.get("id"), part.get("revision")
+    if isinstance(name, str) and isinstance(revision, str):
+        return name, revision
+    raise CheckpointError(
+        f"the bundle's {role.replace('_', ' ')} came from a local directory ({name}), which the manifest cannot find "
+        f"again: give it with --{role.replace('_', '-')}"
+    )
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _recorded(manifest: Manifest) -> Mapping[str, Any]:

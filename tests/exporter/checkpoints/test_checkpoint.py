@@ -61,11 +61,11 @@ def test_every_missing_file_is_named_at_once(checkpoint: Path) -> None:
     for name in (WEIGHTS, "tokenizer.json", "preprocessor_config.json"):
         (checkpoint / name).unlink()
     assert refusal(checkpoint) == (
-        " is incomplete: no weights (model.safetensors or model.safetensors.index.json or pytorch_model.bin or "
-        "pytorch_model.bin.index.json); no tokenizer (tokenizer.json, sentencepiece.bpe.model, sentencepiece.model, "
-        "spiece.model, tokenizer.model, vocab.json or vocab.txt): save it there with tokenizer.save_pretrained(); "
-        "no feature extractor "
-        "(preprocessor_config.json): save it there with feature_extractor.save_pretrained()"
+        " is incomplete: no weights (model.safetensors or pytorch_model.bin); no tokenizer (tokenizer.json, "
+        "sentencepiece.bpe.model, sentencepiece.model, "
+        "spiece.model, tokenizer.model, vocab.json or vocab.txt): save it there with tokenizer.save_pretrained(), "
+        "or name where it is with --tokenizer; no feature extractor (preprocessor_config.json): save it there with "
+        "feature_extractor.save_pretrained(), or name where it is with --feature-extractor"
     )
 
 

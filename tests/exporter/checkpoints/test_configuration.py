@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.tiny.damaged_checkpoint import (
     WEIGHTS,
     change_json,
@@ -13,12 +14,20 @@ from support.tiny.damaged_checkpoint import (
     reasons,
     refusal,
 )
-from transformers import SpeechEncoderDecoderModel
+from transformers import BertConfig, SpeechEncoderDecoderModel
 
 from exporter.checkpoints.checkpoint import load_checkpoint
 from exporter.checkpoints.configuration import read_generation_config
+from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.sources.files import CheckpointFiles, locate_checkpoint
 from exporter.errors import UnsupportedModelError
+
+
+def bert(**changes: Any) -> dict[str, Any]:
+    """A decoder whose class does what these say."""
+    options = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    flags = {"is_decoder": True, "add_cross_attention": True, **changes}
+    return BertConfig(vocab_size=40, **options, **flags).to_dict()
 
 
 def test_no_configuration(checkpoint: Path) -> None:
@@ -36,7 +45,7 @@ def test_a_configuration_that_is_no_text(checkpoint: Path) -> None:
     assert refusal(checkpoint).startswith("/config.json cannot be read as JSON: 'utf-8' codec can't decode")
 
 
-@pytest.mark.parametrize(("text", "shown"), [("[]", "None"), ('{"model_type": "whisper"}', "'whisper'")])
+@pytest.mark.parametrize(("text", "shown"), [("[]", "None"), ('{"model_type": "mbart"}', "'mbart'")])
 def test_another_model(checkpoint: Path, text: str, shown: str) -> None:
     (checkpoint / "config.json").write_text(text, encoding="utf-8")
     assert reasons(checkpoint) == (
@@ -68,12 +77,14 @@ def test_an_unknown_half_does_not_hide_the_other_ones_reasons(checkpoint: Path) 
         checkpoint / "config.json",
         lambda c: (
             c["encoder"].update(model_type="whatever"),
-            c["decoder"].update(add_cross_attention=False),
+            c.update(decoder=bert(add_cross_attention=False)),
         ),
     )
     change_json(checkpoint / "generation_config.json", lambda options: options.update(token_healing=True))
     with pytest.raises(UnsupportedModelError) as caught:
-        load_checkpoint(locate_checkpoint(str(checkpoint)), ignored_generation_options=[])
+        load_checkpoint(
+            locate_checkpoint(str(checkpoint)), LoadOptions(ignored_generation_options=frozenset())
+        )
     first, second, third = caught.value.reasons
     assert first == UNKNOWN.format(half="encoder")
     assert second == NO_CROSS_ATTENTION
@@ -124,8 +135,6 @@ WIDTHS = (
 @pytest.mark.parametrize(
     ("half", "change", "expected"),
     [
-        ("decoder", {"add_cross_attention": False}, NO_CROSS_ATTENTION),
-        ("decoder", {"is_decoder": False}, NO_DECODER),
         ("decoder", {"encoder_layers": 1}, TOO_SHORT_A_CACHE),
         ("encoder", {"add_adapter": True, "output_hidden_size": 24}, WIDTHS),
     ],
@@ -135,6 +144,26 @@ def test_each_model_that_cannot_be_split(
 ) -> None:
     change_json(checkpoint / "config.json", lambda c: c[half].update(change))
     assert reasons(checkpoint) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({"add_cross_attention": False}, NO_CROSS_ATTENTION), ({"is_decoder": False}, NO_DECODER)],
+)
+def test_a_decoder_that_obeys_its_configuration(
+    checkpoint: Path, change: dict[str, Any], expected: str
+) -> None:
+    change_json(checkpoint / "config.json", lambda c: c.update(decoder=bert(**change)))
+    assert reasons(checkpoint) == (expected,)
+
+
+@pytest.mark.parametrize("change", [{"add_cross_attention": False}, {"is_decoder": False}])
+def test_a_decoder_that_decodes_whatever_its_configuration_says(
+    tiny: Path, checkpoint: Path, change: dict[str, Any]
+) -> None:
+    change_json(checkpoint / "config.json", lambda c: c["decoder"].update(change))
+    ours, wanted = load(checkpoint).model.state_dict(), load(tiny).model.state_dict()
+    assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
 
 
 def test_every_reason_is_given_at_once(checkpoint: Path) -> None:
@@ -166,12 +195,13 @@ def test_generation_options_are_refused_with_the_configurations_reasons_before_t
         lambda options: options.update(token_healing=True, max_time=3.0),
     )
     change_json(
-        checkpoint / "config.json", lambda config: config["decoder"].update(add_cross_attention=False)
+        checkpoint / "config.json", lambda config: config.update(decoder=bert(add_cross_attention=False))
     )
     (checkpoint / WEIGHTS).write_bytes(b"never read")
 
+    options = LoadOptions(ignored_generation_options=frozenset({"max_time"}))
     with pytest.raises(UnsupportedModelError) as caught:
-        load_checkpoint(locate_checkpoint(str(checkpoint)), ignored_generation_options=["max_time"])
+        load_checkpoint(locate_checkpoint(str(checkpoint)), options)
 
     assert len(caught.value.reasons) == 2
     assert caught.value.reasons[0].startswith("the decoder has no cross-attention")
@@ -230,7 +260,7 @@ def test_an_option_of_config_json_is_refused_before_the_weights(checkpoint: Path
     files = without_file(checkpoint, groups if place == "top" else {}, groups if place == "half" else {})
     (checkpoint / WEIGHTS).write_bytes(b"damaged")
     with pytest.raises(UnsupportedModelError) as caught:
-        load_checkpoint(files, ignored_generation_options=[])
+        load_checkpoint(files, LoadOptions(ignored_generation_options=frozenset()))
     (reason,) = caught.value.reasons
     assert reason.startswith(
         "generation option num_beam_groups=2 is not supported: it asks for group beam search"

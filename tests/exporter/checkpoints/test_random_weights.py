@@ -213,9 +213,9 @@ def test_what_cannot_be_exported_is_refused_before_it_is_built(
     monkeypatch.setattr("exporter.checkpoints.random_weights.random_model", pytest.fail)
     path = directory / "config.json"
     document = json.loads(path.read_text(encoding="utf-8"))
-    document["decoder"]["add_cross_attention"] = False
+    document["decoder"]["encoder_layers"] = 0
     path.write_text(json.dumps(document), encoding="utf-8")
-    with pytest.raises(UnsupportedModelError, match="the decoder has no cross-attention"):
+    with pytest.raises(UnsupportedModelError, match=r"decoder\.encoder_layers is 0"):
         make(directory)
 
 

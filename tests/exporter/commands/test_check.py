@@ -49,7 +49,7 @@ def test_the_checkpoint_that_it_was_exported_from(
     assert (result.exit_code, result.stderr) == (0, "")
     (record,) = json.loads(result.stdout)
     kinds = ["precision", "provider", "passed", "versions", "written_tokens", "decodings", "budget", "steps"]
-    assert list(record) == [*kinds, "stands_in", "graphs"]
+    assert list(record) == [*kinds, "stands_in", "remarks", "graphs"]
     assert record["budget"] is record["steps"] is None  # of lower precisions
     assert (record["precision"], record["provider"], record["passed"]) == ("fp32", "cpu", True)
     assert set(record["versions"]) == {"export-s2t", "torch", "transformers", "onnxruntime"}
@@ -164,7 +164,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         asked.append((precision, options["provider"]))
         return ParityReport(precision, options["provider"], {}, [row], [])
 
-    monkeypatch.setattr("exporter.checkpoints.load.load_source", asked.append)
+    monkeypatch.setattr("exporter.checkpoints.load.load_source", lambda source, _: asked.append(source))
     monkeypatch.setattr("exporter.parity.check.check_parity", compare)
     return asked
 

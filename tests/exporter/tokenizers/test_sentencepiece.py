@@ -139,9 +139,9 @@ def message(layout: Layout, directory: Path) -> str:
 
 
 def test_a_removed_class_is_named(tmp_path: Path) -> None:
-    layout = Layout("Speech2Text2Tokenizer", {"vocab.json": lambda: b"{}", "merges.txt": lambda: b""})
+    layout = Layout("RetriBertTokenizer", {"vocab.json": lambda: b"{}", "merges.txt": lambda: b""})
     text = message(layout, tmp_path)
-    assert "tokenizer_config.json names Speech2Text2Tokenizer, which transformers 5." in text
+    assert "tokenizer_config.json names RetriBertTokenizer, which transformers 5." in text
     assert text.endswith(
         "does not have, and there is no tokenizer.json; have one made by the version that has the class, and "
         "save it there"

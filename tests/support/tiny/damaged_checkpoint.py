@@ -31,6 +31,11 @@ EMBEDDING = "decoder.model.decoder.embed_tokens.weight"
 HEAD = "decoder.lm_head.weight"
 SPECIAL_TOKENS = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 GAPS = "the weights do not fit the configuration, and transformers would fill the gaps with random numbers"
+TOO_MANY = "the weights do not fit the configuration"
+WAY_OUT = (
+    "; the file belongs to a model with more parts than this class has: export what it was trained as, or, if these "
+    "have no part in decoding, accept them by name with --ignore-weights"
+)
 
 Weights = dict[str, torch.Tensor]
 

@@ -174,14 +174,19 @@ def test_the_weights_that_are_there(
 
 
 def test_no_weights_that_can_be_read(hub: Hub, cache: Path) -> None:
-    hub.models[MODEL] = model({})
+    files = model({})
+    del files["flax_model.msgpack"]
+    hub.models[MODEL] = files
     message = refusal(hub, cache)
     assert message.startswith(
         f"{MODEL} has no weights that can be read (model.safetensors, model.safetensors.index.json, "
-        "pytorch_model.bin, pytorch_model.bin.index.json); it has .gitattributes, README.md, "
+        "pytorch_model.bin, pytorch_model.bin.index.json, flax_model.msgpack, flax_model.msgpack.index.json); it has "
+        ".gitattributes, README.md, "
     )
     assert "tf_model.h5" in message
-    assert message.endswith(": have it saved with model.save_pretrained()")
+    assert message.endswith(
+        "; tf_model.h5 holds TensorFlow weights: load it with transformers 4 and from_tf=True, then save_pretrained()"
+    )
 
 
 def test_an_index_that_names_what_is_not_there(hub: Hub, cache: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from support.places import ROOT
 
-from exporter.checkpoints.origin import Origin, by_layer
+from exporter.checkpoints.origin import Origin
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.checkpoints.sources.kinds import CheckpointSource, PairSource, RandomWeightsSource, Source
 from exporter.checkpoints.sources.recorded import source_of
+from exporter.checkpoints.weights.record import by_layer
 from exporter.errors import CheckpointError
 from exporter.options import ExportOptions
 from exporter.pipeline.manifest_builder import _provenance
