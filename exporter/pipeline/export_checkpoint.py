@@ -158,9 +158,7 @@ def _load_options(options: ExportOptions) -> LoadOptions:
     )
 
 
-def _languages(
-    checkpoint: Checkpoint, options: ExportOptions, geometry: DecoderGeometry
-) -> dict[str, int]:
+def _languages(checkpoint: Checkpoint, options: ExportOptions, geometry: DecoderGeometry) -> dict[str, int]:
     return find_languages(
         checkpoint.files,
         checkpoint.tokenizer,

@@ -83,7 +83,7 @@ def build_manifest(
         generation=findings.generation.to_dict(),
         languages=findings.languages,
         detokenizer=findings.detokenizer,
-        provenance=_provenance(checkpoint, options, findings.changed_defaults, parity),
+        provenance=_provenance(checkpoint, options, parity, findings.changed_defaults),
     )
 
 
@@ -134,7 +134,7 @@ def precision_info(precision: str, graphs: WrittenGraphs, policy: PrecisionPolic
 
 
 def _provenance(
-    checkpoint: Checkpoint, options: ExportOptions, changed_defaults: Mapping[str, Any], parity: str
+    checkpoint: Checkpoint, options: ExportOptions, parity: str, changed_defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
     stored = {
         field.name: getattr(options, field.name)

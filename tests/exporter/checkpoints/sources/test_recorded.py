@@ -143,7 +143,8 @@ def documented(field: str) -> set[str]:
 @pytest.mark.parametrize("origin", [CHECKPOINT, PAIR, RANDOM])
 def test_every_field_of_the_provenance_is_documented(origin: Origin) -> None:
     checkpoint: Any = SimpleNamespace(origin=origin)
-    recorded = _provenance(checkpoint, ExportOptions(output=Path("bundle")), "passed")
+    recorded = _provenance(checkpoint, ExportOptions(output=Path("bundle")), "passed", {"max_length": 64})
+    assert recorded["changed_defaults"] == {"max_length": 64}
     assert set(recorded) | {"added"} == documented("provenance")  # the one that an addition writes
     assert "added" not in recorded
 
@@ -151,6 +152,7 @@ def test_every_field_of_the_provenance_is_documented(origin: Origin) -> None:
 def test_of_recordings_the_provenance_keeps_the_names() -> None:
     checkpoint: Any = SimpleNamespace(origin=CHECKPOINT)
     options = ExportOptions(output=Path("bundle"), audio=(Path("some/where/a.wav"), Path("b.wav")))
-    recorded = _provenance(checkpoint, options, "passed")
+    recorded = _provenance(checkpoint, options, "passed", {})
+    assert "changed_defaults" not in recorded
     assert recorded["options"]["audio"] == ["a.wav", "b.wav"]
     assert "where" not in json.dumps(recorded)
