@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import soundfile
 import torch
+from support.older import speech2text2 as old
 from support.places import ROOT
-from support.tiny import speech2text2 as old
 from support.tiny.damaged_checkpoint import change_json, load, reasons
 
 import s2t_runtime

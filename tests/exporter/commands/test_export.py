@@ -119,6 +119,11 @@ def test_a_directory_gives_the_output_its_name(
         (["--no-check"], "check", False),
         (["--check"], "check", True),
         (["--force"], "force", True),
+        (["--tokenizer", "there"], "tokenizer", "there"),
+        (["--feature-extractor", "a/b"], "feature_extractor", "a/b"),
+        (["--normalize"], "normalize", True),
+        (["--no-normalize"], "normalize", False),
+        (["--ignore-weights", "aux.*, ctc.bias"], "ignored_weights", ("aux.*", "ctc.bias")),
         (["--ignore-generation-option", "a"], "ignored_generation_options", frozenset("a")),
         (["--ignore-generation-option", "a, b,,"], "ignored_generation_options", frozenset("ab")),
         (

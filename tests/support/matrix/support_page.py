@@ -13,10 +13,11 @@ from exporter.parity.decodings import LOG_MEL_SCORE_TOLERANCE, SCORE_TOLERANCE
 
 ROUNDING_FACTOR = 3
 """Two computations in float32 may be so many times as far from each other as one of them is from float64."""
-_OPENING = """# Supported models
-
-Made by `make matrix`, not by hand: every encoder variant below with every decoder family of transformers that
-decodes encoder states with a cache. Weights are random and tiny; each pair decodes {decodings} times (one beam and
+PUBLISHED = Path(__file__).with_name("published.md")
+"""The part that is written by hand."""
+_HEADLINE = "# Supported models\n\n"
+_OPENING = """Made by `make matrix`, not by hand: every encoder variant below with every decoder family of transformers
+that decodes encoder states with a cache. Weights are random and tiny; each pair decodes {decodings} times (one beam and
 three, every utterance alone and in a padded batch, at lengths that were not traced) and is compared with eager
 `generate()`.
 
@@ -107,6 +108,7 @@ def render(
     text = _OPENING.format(
         decodings=decodings, allowed=SCORE_TOLERANCE, log_mel=LOG_MEL_SCORE_TOLERANCE, factor=ROUNDING_FACTOR
     )
+    text = _HEADLINE + PUBLISHED.read_text(encoding="utf-8") + text
     text += f"{run} of {len(encoders) * len(decoders)} pairs run{_versions(results)}.\n"
     families = dict.fromkeys(kind for _, (kind, _) in encoders)
     for family in families:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from support.places import ROOT
 
+from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.origin import Origin
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.checkpoints.sources.kinds import CheckpointSource, PairSource, RandomWeightsSource, Source
-from exporter.checkpoints.sources.recorded import source_of
+from exporter.checkpoints.sources.recorded import load_options_of, source_of
 from exporter.checkpoints.weights.record import by_layer
 from exporter.errors import CheckpointError
 from exporter.options import ExportOptions
@@ -100,6 +101,57 @@ def test_a_kind_of_a_later_release() -> None:
         CheckpointError, match="made from 'merged', wanted one of checkpoint, pair, random_weights"
     ):
         source_of(found)
+
+
+def test_how_it_was_loaded_is_found_again() -> None:
+    companions = {"tokenizer": files("a/words", COMMIT), "feature_extractor": files("a/sound", ANOTHER)}
+    found = manifest(Origin("checkpoint", {"checkpoint": files("a/b", COMMIT)}, companions=companions))
+    told = ExportOptions(
+        Path("out"),
+        ignored_generation_options=frozenset({"max_time"}),
+        ignored_weights=("aux.*",),
+        normalize=False,
+    )
+    found.provenance["options"] = recorded(told)
+    assert load_options_of(found) == LoadOptions(
+        frozenset({"max_time"}), ("aux.*",), "a/words", COMMIT, "a/sound", ANOTHER, normalize=False
+    )
+    given = load_options_of(found, tokenizer="here", feature_extractor="there")
+    assert (given.tokenizer, given.tokenizer_revision) == ("here", None)
+    assert (given.feature_extractor, given.feature_extractor_revision) == ("there", None)
+
+
+def recorded(options: ExportOptions) -> Any:
+    checkpoint = SimpleNamespace(origin=CHECKPOINT)
+    return json.loads(json.dumps(_provenance(checkpoint, options, "passed")["options"]))  # type: ignore[arg-type]
+
+
+def test_where_companions_were_is_not_told_by_the_options(tmp_path: Path) -> None:
+    told = ExportOptions(tmp_path, tokenizer=str(tmp_path), feature_extractor=str(tmp_path))
+    assert str(tmp_path) not in json.dumps(recorded(told))
+
+
+def test_a_bundle_that_was_told_nothing() -> None:
+    assert load_options_of(manifest(None, "a/b", COMMIT)) == LoadOptions(frozenset())
+
+
+@pytest.mark.parametrize(
+    ("role", "named", "option"),
+    [
+        ("tokenizer", "tokenizer", "--tokenizer"),
+        ("feature_extractor", "feature extractor", "--feature-extractor"),
+    ],
+)
+def test_a_companions_directory_is_not_found_again(role: str, named: str, option: str) -> None:
+    found = manifest(
+        Origin("checkpoint", {"checkpoint": files("a/b", COMMIT)}, companions={role: files("x", None)})
+    )
+    with pytest.raises(CheckpointError) as caught:
+        load_options_of(found)
+    assert str(caught.value) == (
+        f"the bundle's {named} came from a local directory (x), which the manifest cannot find again: "
+        f"give it with {option}"
+    )
 
 
 def card(directory: Path, licence: str) -> Path:

@@ -11,8 +11,8 @@ import msgpack
 import pytest
 import soundfile
 import torch
+from support.older.flax_files import FLAX, flax_arrays, write_flax
 from support.tiny.damaged_checkpoint import WEIGHTS, load, refusal
-from support.tiny.flax_files import FLAX, flax_arrays, write_flax
 from support.tiny.models import Pair, checkpoint_directory
 
 import s2t_runtime

@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 import pytest
 import torch
-from support.tiny.flax_files import FLAX, Flat, array, nested, packed, write_flax, write_shards
+from support.older.flax_files import FLAX, Flat, array, nested, packed, write_flax, write_shards
 
 from exporter.checkpoints.weights.flax_files import read_flax
 from exporter.errors import CheckpointError

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from support.older.flax_files import Flat, flax_arrays, write_flax, write_shards
 from support.places import ROOT
-from support.tiny.flax_files import Flat, flax_arrays, write_flax, write_shards
 from support.tiny.models import tiny_model
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, SpeechEncoderDecoderModel
