@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from exporter.checkpoints.checkpoint import Checkpoint
@@ -134,7 +135,10 @@ def precision_info(precision: str, graphs: WrittenGraphs, policy: PrecisionPolic
 
 
 def _provenance(
-    checkpoint: Checkpoint, options: ExportOptions, parity: str, changed_defaults: Mapping[str, Any]
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    parity: str,
+    changed_defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     stored = {
         field.name: getattr(options, field.name)

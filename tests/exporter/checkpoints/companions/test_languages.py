@@ -19,6 +19,8 @@ from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, ExportError
 from exporter.pipeline import export_checkpoint as pipeline
 from exporter.pipeline import precision_graphs
+from exporter.pipeline.stored_defaults import StoredDefaults
+from graphs import decoder_geometry
 from s2t_runtime.options.generation import GenerationOptions
 
 PLAIN = GenerationConfig()
@@ -237,6 +239,10 @@ def test_a_good_file_is_what_the_manifest_gets(
     checkpoint, clock = load_checkpoint(files), pipeline.StageClock(lambda _: None)
     options = ExportOptions(output=tmp_path / "bundle", languages=path)
     (tmp_path / "out").mkdir()
-    audio = pipeline._audio(checkpoint, options)
-    findings = pipeline._write_files(checkpoint, options, GenerationOptions(), audio, tmp_path / "out", clock)
+    geometry, audio = decoder_geometry(checkpoint.model.decoder), pipeline._audio(checkpoint, options)
+    defaults = StoredDefaults(GenerationOptions(decoder_start_token_id=2), "generation_config.json")
+    languages = pipeline._languages(checkpoint, options, geometry)
+    findings = pipeline._write_files(
+        checkpoint, options, geometry, defaults, languages, audio, tmp_path / "out", clock
+    )
     assert findings.languages == {"cymraeg": checkpoint.tokenizer.convert_tokens_to_ids("cy_XX")}
