@@ -15,6 +15,7 @@ from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.companions.generation_defaults import (
     SUPPORTED,
     file_of,
+    is_harmless,
     options_from,
     supported_values,
 )
@@ -242,7 +243,7 @@ def _lost(pair: Checkpoint) -> list[str]:
     lost = [
         f"{name} {value}"
         for name, value in sorted(own.items())
-        if name in SUPPORTED
+        if (name in SUPPORTED or not is_harmless(name, value))
         and name not in SPECIAL_TOKENS
         and value is not None
         and value != joined.get(name)

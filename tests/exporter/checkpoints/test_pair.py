@@ -236,12 +236,15 @@ def test_a_half_that_is_incomplete(encoder: Path, decoder: Path, tmp_path: Path)
         load(encoder, decoder)
 
 
-def test_every_reason_against_a_pair_is_given_at_once(encoder: Path, bert: Path, tmp_path: Path) -> None:
-    text = Path(shutil.copytree(bert, tmp_path / "text"))
-    change_json(text / "config.json", hidden_size=20)
+def test_a_text_model_in_the_encoders_place(bert: Path) -> None:
     with pytest.raises(UnsupportedModelError) as caught:
-        load(bert, text)
-    assert str(caught.value).startswith(f"{bert} + {text} cannot be exported:\n  - encoder 'bert' ")
+        load(bert, bert)
+    assert str(caught.value).startswith(f"{bert} + {bert} cannot be exported:\n  - encoder 'bert' ")
+
+
+def test_an_option_that_the_pair_has_lost_is_no_reason_against_it(encoder: Path, decoder: Path) -> None:
+    change_json(decoder / "generation_config.json", token_healing=True)
+    assert load(encoder, decoder).model.generation_config.token_healing is None
 
 
 def test_a_half_of_an_unknown_type(encoder: Path, decoder: Path) -> None:

@@ -264,7 +264,7 @@ def test_the_record_is_json(directory: Path) -> None:
 
 
 def test_what_a_pair_loses_of_its_decoders_own_options_is_said(directory: Path) -> None:
-    own = {**TOKENS, "num_beams": 4, "max_length": 64, "no_repeat_ngram_size": 3}
+    own = {**TOKENS, "num_beams": 4, "max_length": 64, "no_repeat_ngram_size": 3, "max_time": 2.0}
     (directory / "generation_config.json").write_text(json.dumps(own), encoding="utf-8")
     joined = checkpoint(directory, {"no_repeat_ngram_size": 3})
     pair = dataclasses.replace(
@@ -272,7 +272,7 @@ def test_what_a_pair_loses_of_its_decoders_own_options_is_said(directory: Path) 
     )
     options = ExportOptions(output=directory / "bundle")
     assert stored_defaults(pair, options, GEOMETRY).notes == (
-        "max_length 64, num_beams 4 of the decoder's own generation options do not hold for the pair, as after "
+        "max_length 64, max_time 2.0, num_beams 4 of the decoder's own generation options do not hold for the pair, as after "
         "SpeechEncoderDecoderModel.from_encoder_decoder_pretrained: --max-new-tokens and --num-beams store others",
     )
     wrong = dataclasses.replace(checkpoint(directory, {"decoder_start_token_id": 40}), origin=pair.origin)
