@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from exporter.errors import OutputError
-from s2t_runtime.bundles.bundle import sha256_of
 from s2t_runtime.bundles.engine_record import ENGINES_DIRECTORY, EngineRecord
+from s2t_runtime.bundles.verification import sha256_of
 from s2t_runtime.errors import BundleError
 
 _LOCK: Final = ".lock"

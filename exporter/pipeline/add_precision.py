@@ -30,8 +30,9 @@ from exporter.reference.recordings import read_recordings
 from exporter.reference.step_errors import end_tokens
 from exporter.reference.utterance import Utterance
 from graphs import decoder_geometry
-from s2t_runtime.bundles.bundle import MANIFEST_NAME, Bundle, open_bundle
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.manifest import Manifest
+from s2t_runtime.bundles.verification import MANIFEST_NAME
 from s2t_runtime.errors import BundleError
 from s2t_runtime.options.generation import GenerationOptions
 
