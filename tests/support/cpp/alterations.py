@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from support.link_layouts import link
 
+from s2t_runtime.bundles.verification import FAST_HASH_LIMIT
+
 Document = dict[str, Any]
 
 
@@ -98,6 +100,16 @@ def linked_elsewhere(name: str, data: Callable[[bytes], bytes | None]) -> Callab
         link(root / name, stored)
 
     return alter
+
+
+def large_elsewhere(root: Path) -> None:
+    """Behind a link that leaves the bundle, a file of other bytes and of a size that is not hashed inside."""
+    stored = root.with_name(f"{root.name} store")
+    with stored.open("wb") as file:
+        file.truncate(FAST_HASH_LIMIT)  # sparse
+    link(root / "large.bin", stored)
+    record = {"size": FAST_HASH_LIMIT, "sha256": "0" * 64}
+    edit(lambda document: document["files"].update({"large.bin": record}))(root)
 
 
 def unlisted_weights(root: Path) -> None:

@@ -21,6 +21,7 @@ from support.cpp.alterations import (
     folder,
     generation,
     ids_file,
+    large_elsewhere,
     leaves,
     linked_elsewhere,
     loop,
@@ -100,6 +101,7 @@ LOADING = {
     "a link to bytes of the same size": RefusalCase(
         "bundle.damaged.hash", linked_elsewhere("fp32/encoder.onnx.data", flipped)
     ),
+    "a link to large bytes of the same size": RefusalCase("bundle.damaged.hash", large_elsewhere),
     "a link to weights without a hash": RefusalCase("bundle.link_unlisted", unlisted_weights),
     "graphs that are not files": RefusalCase(
         "bundle.unlisted", edit(lambda document: document["files"].pop("fp32/encoder.onnx"))
