@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.doubles.engine_builder import FakeTensorRt
+from support.doubles.hub_server import HubModel, serve
 from support.graphs.small_graphs import needs_tensorrt_rtx
-from support.link_layouts import LAYOUTS, all_linked, hard_links, hub_cache, link, one_linked_file
+from support.link_layouts import LAYOUTS, all_linked, files_of, hard_links, hub_cache, link, one_linked_file
 from support.places import ROOT
 
 import s2t_runtime
@@ -24,6 +28,35 @@ from s2t_runtime.bundles.engine_record import ENGINES_DIRECTORY
 
 RECORDING = ROOT / "examples" / "digits" / "recordings" / "one_digit_7.wav"
 ENGINES = EngineOptions(flavour="tensorrt-rtx", precision="fp32")
+
+
+DOWNLOAD = """
+import sys
+import huggingface_hub
+import s2t_runtime
+directory = huggingface_hub.snapshot_download("owner/bundle")
+with s2t_runtime.load(directory, threads=1) as model:
+    print(directory, model.generate(sys.argv[1], language="de").text)
+"""
+
+
+def test_what_the_hub_library_downloads_is_loaded_where_it_lies(digits_bundle: Path, tmp_path: Path) -> None:
+    files = {name: (digits_bundle / name).read_bytes() for name in files_of(digits_bundle)}
+    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    with serve() as hub:
+        hub.models["owner/bundle"] = HubModel({"main": "1" * 40}, {"1" * 40: files})
+        settings = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+        done = subprocess.run(
+            [sys.executable, "-c", DOWNLOAD, RECORDING],
+            env={**kept, **settings, "HF_HUB_DISABLE_TELEMETRY": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+    snapshot = tmp_path / "hub" / "models--owner--bundle" / "snapshots" / ("1" * 40)
+    assert done.stdout == f"{snapshot} sieben\n", done.stderr
+    assert all((snapshot / name).is_symlink() for name in files)
 
 
 def contents(directory: Path) -> dict[str, bytes]:
