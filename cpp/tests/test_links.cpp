@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bundles/links.h"
+#include "bundles/mapped_file.h"
 #include "vectors.h"
 
 using namespace s2t;
@@ -100,6 +101,16 @@ TEST_SUITE("links") {
         const fs::path root = here.path / "models--a--b/snapshots/0";
         linked(here.path / "models--a--b/blobs", here.path / "disk");
         CHECK(leads_elsewhere(root, linked(root / "file", "../../blobs/1")) == stored);
+    }
+
+    TEST_CASE("a mapped file has the bytes of the file") {
+        const Temporary here;
+        const fs::path path = here.file("words");
+        const MappedFile mapped(path.string());
+        CHECK(std::string(mapped.data(), mapped.size()) == "words");
+        std::ofstream(here.path / "empty").flush();
+        CHECK(MappedFile((here.path / "empty").string()).size() == 0);
+        CHECK_THROWS_AS(MappedFile((here.path / "none").string()), std::system_error);
     }
 
     TEST_CASE("a loop of links cannot be followed") {

@@ -15,7 +15,7 @@ inline constexpr const char* weights_suffix = ".data";
 /// Whether the manifest names a file.
 bool names(const Manifest& manifest, const std::string& path);
 
-/// Check that the files are there, and that they are what the manifest says; `graphs` are the paths of all graphs in it.
+/// Check that the files are there, and that they are what the manifest says; `graphs` are the paths of all its graphs.
 /// Files behind links that leave the bundle are hashed whatever `verify` is: nothing else vouches for them.
 ///
 /// Throws BundleError: a path that leaves the bundle, or files that are missing or altered; the message names them.

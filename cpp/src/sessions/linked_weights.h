@@ -1,8 +1,8 @@
 /// Weights behind links, handed to ONNX Runtime as bytes.
 ///
-/// Where the real file of a graph and that of its weights lie in different folders, newer versions of ONNX Runtime refuse
-/// the weights ("External data path escapes model directory"). Which links a bundle may have is decided and checked when
-/// it is opened, so the files are mapped here, and ONNX Runtime is told their names.
+/// Where the real file of a graph and that of its weights lie in different folders, newer versions of ONNX Runtime
+/// refuse the weights ("External data path escapes model directory"). Which links a bundle may have is decided and
+/// checked when it is opened, so the files are mapped here, and ONNX Runtime is told their names.
 #pragma once
 
 #include <string>
@@ -13,8 +13,8 @@
 
 namespace s2t {
 
-/// Tell the options of a session where a graph's weights are in memory, where links would keep ONNX Runtime from them; the
-/// result, empty where no file is a link, has to live until the session is made. Throws SessionError.
+/// Tell the options of a session where a graph's weights are in memory, where links would keep ONNX Runtime from them.
+/// The result, empty where no file is a link, has to live until the session is made. Throws SessionError.
 std::vector<MappedFile> linked_weights(Ort::SessionOptions& options, const std::string& graph,
                                        const std::vector<std::string>& weights);
 
