@@ -24,7 +24,16 @@ PROMPT = [0, 5, 6]
 KNOWN = 31
 """Tokens of the tiny tokenizer; the decoder has 60 ids, of which the last ones are somebody's timestamps."""
 RECIPE = {"num_beams": 4, "no_repeat_ngram_size": 3, "max_new_tokens": 16, "early_stopping": True}
-FLAGS = ["--num-beams", "4", "--no-repeat-ngram-size", "3", "--max-new-tokens", "16", "--early-stopping", "true"]
+FLAGS = [
+    "--num-beams",
+    "4",
+    "--no-repeat-ngram-size",
+    "3",
+    "--max-new-tokens",
+    "16",
+    "--early-stopping",
+    "true",
+]
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 
