@@ -252,7 +252,8 @@ def _run(bundle: Bundle, graph: str, feeds: Feeds) -> Feeds:
     from exporter.onnx.session import GraphRunner  # noqa: PLC0415
 
     info = _default(bundle, graph)
-    runner = GraphRunner(bundle.path_of(info.path))
+    path = bundle.path_of(info.path)
+    runner = GraphRunner(path, bundle.weights_beside(path))
     return runner.run({tensor.name: feeds[tensor.name] for tensor in info.inputs})
 
 

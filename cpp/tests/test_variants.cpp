@@ -33,6 +33,10 @@ TEST_SUITE("variants") {
 
     TEST_CASE("int8 gives the results of s2t_runtime") { check_variants("int8", 1); }
 
+    TEST_CASE("a directory of links gives the results of s2t_runtime, wherever the links lead") {
+        check_variants("links", 9);
+    }
+
     TEST_CASE("a restricted vocabulary gives the results and errors of s2t_runtime, and the results of eager PyTorch") {
         CHECK(check_variants("restricted", 2) >= 10);
     }

@@ -89,7 +89,8 @@ class _Job:
         return {
             "graph": graph,
             "precision": self.precision,
-            "source": str(self.bundle.path_of(info.path).resolve()),
+            # Not resolved: behind a link the weights have other names and places than beside it.
+            "source": str(self.bundle.path_of(info.path).absolute()),
             "source_path": info.path,
             "fp32_blocks": {} if policy is None else policy.fp32_blocks,
         }
@@ -188,8 +189,9 @@ def frames_of(bundle: Bundle, encoder: GraphInfo, samples: int) -> int:
     """
     from exporter.onnx.session import output_shapes  # noqa: PLC0415 - a wrong option needs no onnxruntime
 
+    path = bundle.path_of(encoder.path)
     try:
-        shapes = output_shapes(bundle.path_of(encoder.path), {"batch": 1, "samples": samples})
+        shapes = output_shapes(path, {"batch": 1, "samples": samples}, weights=bundle.weights_beside(path))
     except GraphError as error:
         raise EngineError(str(error)) from error
     frames = shapes["encoder_mask"][1]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from exporter.errors import OutputError
-from s2t_runtime.bundles.bundle import sha256_of
 from s2t_runtime.bundles.engine_record import ENGINES_DIRECTORY, EngineRecord
+from s2t_runtime.bundles.verification import sha256_of
 from s2t_runtime.errors import BundleError
 
 _LOCK: Final = ".lock"
@@ -38,7 +38,7 @@ def locked_engines(bundle: Path, on_wait: Callable[[], None]) -> Iterator[Path]:
     engines = bundle / ENGINES_DIRECTORY
     try:
         engines.mkdir(exist_ok=True)
-        with (engines / _LOCK).open("w") as lock:
+        with (engines / _LOCK).open("a") as lock:  # "w" would cut what a link of this name leads to
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,23 @@ from numpy.typing import NDArray
 
 from exporter.errors import GraphError
 from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
+from s2t_runtime.sessions.onnxruntime.linked_weights import linked_weights
 
 Array = NDArray[Any]
 
 
-def output_shapes(path: Path, axes: Mapping[str, int]) -> dict[str, tuple[int | str, ...]]:
+def output_shapes(
+    path: Path, axes: Mapping[str, int], *, weights: Sequence[Path] = ()
+) -> dict[str, tuple[int | str, ...]]:
     """The shapes of a graph's outputs where its dynamic axes have these sizes; nothing is computed.
 
     ONNX Runtime folds the sizes into the graph while it loads it, by ONNX's own rules for shapes. An axis
     that they do not decide keeps its name.
+
+    Args:
+        path: the ONNX file.
+        axes: name -> size.
+        weights: the files beside it, where they may be links.
 
     Raises:
         GraphError: ONNX Runtime refuses the file.
@@ -29,13 +37,14 @@ def output_shapes(path: Path, axes: Mapping[str, int]) -> dict[str, tuple[int | 
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC  # folds constants
     for name, size in axes.items():
         options.add_free_dimension_override_by_name(name, size)
-    session = _load(path, options)
+    session = _load(path, options, weights)
     return {output.name: tuple(output.shape) for output in session.get_outputs()}
 
 
-def _load(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+def _load(path: Path, options: ort.SessionOptions, weights: Sequence[Path]) -> ort.InferenceSession:
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        with linked_weights(options, path, weights):
+            return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
         raise GraphError(f"ONNX Runtime cannot load {path.name}: {error}") from error
 
@@ -52,14 +61,18 @@ def _options() -> ort.SessionOptions:
 class GraphRunner:
     """One graph on the CPU."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, weights: Sequence[Path] = ()) -> None:
         """Load the graph.
+
+        Args:
+            path: the ONNX file.
+            weights: the files beside it, where they may be links.
 
         Raises:
             GraphError: ONNX Runtime refuses the file.
         """
         self._name = path.name
-        self._session = _load(path, _options())
+        self._session = _load(path, _options(), weights)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.input_shapes = {given.name: tuple(given.shape) for given in self._session.get_inputs()}
         """Sizes, or the names of axes that are dynamic."""

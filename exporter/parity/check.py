@@ -64,6 +64,7 @@ def check_parity(
         geometry,
         min_samples=manifest.audio.min_samples,
         precision=precision,
+        weights=opened.weights_beside(opened.graph_path(precision, "encoder")),
     )
     coverage = coverage_for(manifest.model.parameters)
     policy = opened.precision(precision).policy

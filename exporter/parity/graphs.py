@@ -39,7 +39,13 @@ _CASES = (
 
 
 def compare_graphs(
-    reference: EagerReference, directory: Path, geometry: DecoderGeometry, *, min_samples: int, precision: str
+    reference: EagerReference,
+    directory: Path,
+    geometry: DecoderGeometry,
+    *,
+    min_samples: int,
+    precision: str,
+    weights: Sequence[Path] = (),
 ) -> tuple[GraphRow, ...]:
     """Run every case through the three graphs and through eager.
 
@@ -49,8 +55,9 @@ def compare_graphs(
         geometry: of the decoder.
         min_samples: shortest audio; an utterance near it is part of the cases.
         precision: chooses the tolerance.
+        weights: the files beside the graphs, where they may be links.
     """
-    comparison = _Comparison(reference, geometry, RELATIVE_TOLERANCE[precision])
+    comparison = _Comparison(reference, geometry, RELATIVE_TOLERANCE[precision], weights)
     cases = comparison.encode(directory / "encoder.onnx", min_samples)
     comparison.first_steps(directory / "decoder_first_step.onnx", cases)
     comparison.steps_with_past(directory / "decoder_with_past.onnx", cases)
@@ -76,7 +83,10 @@ class _Encoded:
 class _Comparison:
     """One graph is loaded at a time: three at once would need the memory of several models."""
 
-    def __init__(self, reference: EagerReference, geometry: DecoderGeometry, tolerance: float) -> None:
+    def __init__(
+        self, reference: EagerReference, geometry: DecoderGeometry, tolerance: float, weights: Sequence[Path]
+    ) -> None:
+        self.weights = weights
         self.reference = reference
         self.geometry = geometry
         self.tolerance = tolerance
@@ -89,19 +99,19 @@ class _Comparison:
 
     def encode(self, path: Path, min_samples: int) -> list[_Encoded]:
         """Compare the encoder graph on every case."""
-        graph = GraphRunner(path)
+        graph = GraphRunner(path, self.weights)
         return [self._encode_case(graph, case, seed, min_samples) for seed, case in enumerate(_CASES)]
 
     def first_steps(self, path: Path, cases: Sequence[_Encoded]) -> None:
         """Compare the prompt's step of the first-step graph."""
-        graph = GraphRunner(path)
+        graph = GraphRunner(path, self.weights)
         for case in cases:
             outputs = graph.run({**case.feeds, "input_ids": case.prompt.numpy()})
             self._compare_step(outputs, case.logits, case.cache)
 
     def steps_with_past(self, path: Path, cases: Sequence[_Encoded]) -> None:
         """Compare the graph with past: the prompt's step, given no past, and those that follow."""
-        graph = GraphRunner(path)
+        graph = GraphRunner(path, self.weights)
         for case in cases:
             self._steps(graph, case)
 

@@ -30,9 +30,9 @@ from exporter.reference.recordings import read_recordings
 from exporter.reference.step_errors import end_tokens
 from exporter.reference.utterance import Utterance
 from graphs import decoder_geometry
-from s2t_runtime.bundles.bundle import MANIFEST_NAME, Bundle, open_bundle
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.manifest import Manifest
-from s2t_runtime.errors import BundleError
+from s2t_runtime.bundles.verification import MANIFEST_NAME
 from s2t_runtime.options.generation import GenerationOptions
 
 _FLOAT32 = "fp32"
@@ -61,7 +61,7 @@ def add_precision(options: AddOptions, *, on_stage: OnStage = lambda _: None) ->
         on_stage: told the name of each stage as it starts.
 
     Raises:
-        BundleError: the bundle does not open, or its files have further names.
+        BundleError: the bundle does not open.
         CheckpointError: the checkpoint is missing, or another model than the bundle's.
         OutputError: the bundle has the precision already, or cannot be written.
         PrecisionError: the model cannot be held in it.
@@ -164,25 +164,28 @@ def _write(
         on_stage,
         output_ids=None if ids is None else torch.tensor(ids),  # a copy: the bundle's is read-only
         budget=options.budget,
-        float32=_float32(bundle) if options.precision == _INT8 else None,
+        float32=_float32(bundle, working) if options.precision == _INT8 else None,
     )
     graphs.write((options.precision,))
     return graphs
 
 
-def _float32(bundle: Bundle) -> Path | None:
-    """The folder of the float32 graphs, which the int8 ones are made from; None: it has none."""
+def _float32(bundle: Bundle, working: Path) -> Path | None:
+    """The folder of the float32 graphs, which the int8 ones are made from; None: it has none.
+
+    onnx_ir reads no weights behind a link that leaves their folder, nor a file of several names, so it gets a copy.
+    """
     if _FLOAT32 not in bundle.manifest.graphs:
         return None
     folder = bundle.root / _FLOAT32
-    linked = [file for file in sorted(folder.iterdir()) if file.stat().st_nlink > 1]
-    if linked:
-        # onnx_ir reads no such file: what writes to its other name would change the bundle too.
-        raise BundleError(
-            f"{linked[0]} has {linked[0].stat().st_nlink} names (hard links), wanted one: copy the bundle's files "
-            "instead of linking them (cp -r)"
-        )
-    return folder
+    files = [path for name in bundle.manifest.files if (path := bundle.path_of(name)).parent == folder]
+    if not any(path.is_symlink() or path.stat().st_nlink > 1 for path in files):
+        return folder
+    copied = working / f"{_FLOAT32}-copied"
+    copied.mkdir()
+    for path in files:
+        shutil.copyfile(path, copied / path.name)
+    return copied
 
 
 def _with(manifest: Manifest, options: AddOptions, graphs: PrecisionGraphs, folder: Path) -> Manifest:

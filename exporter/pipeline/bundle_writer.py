@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from exporter.errors import OutputError
-from s2t_runtime.bundles.bundle import MANIFEST_NAME, sha256_of
 from s2t_runtime.bundles.manifest import FileInfo, Manifest
+from s2t_runtime.bundles.verification import MANIFEST_NAME, sha256_of
 
 _UNFINISHED = ".unfinished-"
 _REPLACED = ".replaced-"

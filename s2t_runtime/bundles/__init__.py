@@ -5,11 +5,13 @@ Open to: benchmarks, exporter, s2t_runtime, s2t_runtime.commands, s2t_runtime.op
     s2t_runtime.sessions, s2t_runtime.text.
 
 Goes out:
-    bundle: Bundle, FAST_HASH_LIMIT, GRAPH_NAMES, MANIFEST_NAME, open_bundle, sha256_of
+    bundle: Bundle, GRAPH_NAMES, open_bundle
     engine_record: AxisRange, BoundTensor, ENGINES_DIRECTORY, EngineRecord, FLAVOURS, Profile,
         RECORD_VERSION
+    links: leads_elsewhere
     manifest: AudioInfo, BlockPrecision, DecoderInfo, Detokenizer, FileInfo, GraphInfo, JoiningStep,
         Manifest, ModelInfo, OutputVocabularyInfo, PrecisionErrors, PrecisionInfo, PrecisionPolicy,
         TensorInfo
     output_vocabulary: Int64, OUTPUT_VOCABULARY, columns_of, outside, write_output_vocabulary
+    verification: FAST_HASH_LIMIT, MANIFEST_NAME, sha256_of
 """

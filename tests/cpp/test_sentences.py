@@ -15,7 +15,7 @@ from support.places import ROOT
 
 import s2t_runtime
 from s2t_runtime import audio
-from s2t_runtime.bundles import bundle
+from s2t_runtime.bundles import bundle, verification
 from s2t_runtime.commands import run as cli_run
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.plan import plan_search
@@ -81,7 +81,7 @@ def _unreadable_file(root: Path, patch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    patch.setattr(bundle, "sha256_of", fail)
+    patch.setattr(verification, "sha256_of", fail)
     bundle.open_bundle(root)
 
 

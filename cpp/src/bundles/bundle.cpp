@@ -8,6 +8,7 @@
 
 #include "bundles/paths.h"
 #include "bundles/read_file.h"
+#include "bundles/verification.h"
 #include "messages/python_text.h"
 #include "messages/sentences.h"
 #include "messages/utf8.h"
@@ -18,9 +19,6 @@ namespace s2t {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::int64_t fast_hash_limit = 64LL << 20U;  // bytes; Verify::fast hashes the files below it
-constexpr std::size_t shown_problems = 5;
 
 /// What a name on the hub looks like: owner and model, nothing before, between or behind.
 bool is_model_id(const std::string& text) {
@@ -64,7 +62,6 @@ void check_root(const std::string& root) {
 
 std::string manifest_text(const std::string& root) {
     check_root(root);
-    check_inside(root, manifest_name);
     const std::string path = below(root, manifest_name);
     std::string text;
     try {
@@ -88,89 +85,13 @@ std::vector<std::string> graph_paths(const Manifest& manifest) {
     return paths;
 }
 
-bool names(const Manifest& manifest, const std::string& path) {
-    return std::any_of(manifest.files.begin(), manifest.files.end(),
-                       [&](const auto& file) { return file.first == path; });
-}
-
-std::vector<std::string> size_problems(const std::string& root, const Manifest& manifest) {
-    std::vector<std::string> problems;
-    for (const auto& [relative, wanted] : manifest.files) {
-        const fs::path path = fs::path(root) / relative;
-        std::error_code error;
-        const fs::file_status status = fs::status(path, error);
-        if (!fs::exists(status)) {
-            problems.push_back(say("bundle.damaged.missing", {{"path", relative}}));
-        } else if (!fs::is_regular_file(status)) {
-            problems.push_back(say("bundle.damaged.irregular", {{"path", relative}}));
-        } else if (const auto size = static_cast<std::int64_t>(fs::file_size(path, error)); size != wanted.size) {
-            problems.push_back(
-                say("bundle.damaged.size",
-                    {{"path", relative}, {"size", std::to_string(size)}, {"wanted", std::to_string(wanted.size)}}));
-        }
-    }
-    return problems;
-}
-
-std::vector<std::string> hash_problems(const std::string& root, const Manifest& manifest, LoadOptions::Verify verify) {
-    std::vector<std::string> problems;
-    for (const auto& [relative, wanted] : manifest.files) {
-        if (verify == LoadOptions::Verify::fast && wanted.size >= fast_hash_limit) {
-            continue;
-        }
-        std::string lower = wanted.sha256;
-        std::transform(lower.begin(), lower.end(), lower.begin(), [](char letter) {
-            return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
-        });
-        try {
-            const std::string got = sha256_of(below(root, relative));
-            if (got != lower) {
-                problems.push_back(
-                    say("bundle.damaged.hash", {{"path", relative}, {"sha256", got}, {"wanted", wanted.sha256}}));
-            }
-        } catch (const std::system_error& error) {
-            problems.push_back(
-                say("bundle.damaged.unreadable", {{"path", relative}, {"error", error.code().message()}}));
-        }
-    }
-    return problems;
-}
-
 }  // namespace
 
 Bundle Bundle::open(const std::string& path, LoadOptions::Verify verify) {
     Bundle bundle;
     bundle.root_ = python_path(path);
     bundle.manifest_ = parse_manifest(manifest_text(bundle.root_));
-    const Manifest& manifest = bundle.manifest_;
-    const std::vector<std::string> graphs = graph_paths(manifest);
-    for (const auto& file : manifest.files) {
-        check_inside(bundle.root_, file.first);
-    }
-    std::vector<std::string> unlisted;
-    for (const std::string& graph : graphs) {
-        check_inside(bundle.root_, graph);
-        if (!names(manifest, graph)) {
-            unlisted.push_back(graph);
-        }
-    }
-    if (!unlisted.empty()) {
-        throw BundleError(say("bundle.unlisted",
-                              {{"manifest", below(bundle.root_, manifest_name)}, {"names", joined(unlisted, ", ")}}));
-    }
-    std::vector<std::string> problems = size_problems(bundle.root_, manifest);
-    if (problems.empty()) {  // a file of a wrong size needs no hashing, and hashing may take long
-        problems = hash_problems(bundle.root_, manifest, verify);
-    }
-    if (problems.size() > shown_problems) {
-        const std::string more =
-            say("bundle.damaged.more", {{"more", std::to_string(problems.size() - shown_problems)}});
-        problems.resize(shown_problems);
-        problems.push_back(more);
-    }
-    if (!problems.empty()) {
-        throw BundleError(say("bundle.damaged", {{"root", bundle.root_}, {"problems", joined(problems, "; ")}}));
-    }
+    check_files(bundle.root_, bundle.manifest_, graph_paths(bundle.manifest_), verify);
     return bundle;
 }
 
@@ -185,6 +106,17 @@ std::string Bundle::path_of(const std::string& relative) const {
                 {{"root", root_}, {"path", relative}, {"names", known.empty() ? "no files" : joined(known, ", ")}}));
     }
     return below(root_, relative);
+}
+
+std::vector<std::string> Bundle::weights_beside(const std::string& graph) const {
+    std::vector<std::string> found;
+    for (const auto& file : manifest_.files) {
+        const fs::path name(file.first);
+        if (name.extension() == weights_suffix && name.parent_path() == fs::path(graph).parent_path()) {
+            found.push_back(below(root_, file.first));
+        }
+    }
+    return found;
 }
 
 OutputVocabulary Bundle::output_vocabulary() const {

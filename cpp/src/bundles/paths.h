@@ -10,7 +10,7 @@ inline constexpr const char* manifest_name = "manifest.json";
 /// The path of a bundle's file, written as Python's pathlib writes it.
 std::string below(const std::string& root, const std::string& name);
 
-/// Throws BundleError: not plainly a path below the bundle, or a link that leaves it.
-void check_inside(const std::string& root, const std::string& relative);
+/// Throws BundleError: not plainly a path below the bundle.
+void check_path(const std::string& root, const std::string& relative);
 
 }  // namespace s2t

@@ -8,6 +8,7 @@
 
 #include "messages/python_text.h"
 #include "sessions/int8_overflow.h"
+#include "sessions/linked_weights.h"
 
 namespace s2t {
 
@@ -65,11 +66,14 @@ Ort::SessionOptions session_options(const std::string& provider, std::optional<i
     return options;
 }
 
-Ort::Session load(const Ort::Env& env, const std::string& path, const std::string& provider,
+Ort::Session load(const Ort::Env& env, const Bundle& bundle, const std::string& graph, const std::string& provider,
                   std::optional<int> threads, bool int8) {
+    const std::string path = bundle.path_of(graph);
     const std::filesystem::path file(path);
     return mapped_errors("loading " + file.filename().string(), [&] {
-        return Ort::Session(env, file.c_str(), session_options(provider, threads, int8 && products_overflow(env)));
+        Ort::SessionOptions options = session_options(provider, threads, int8 && products_overflow(env));
+        const std::vector<MappedFile> mapped = linked_weights(options, path, bundle.weights_beside(graph));
+        return Ort::Session(env, file.c_str(), options);
     });
 }
 
@@ -134,7 +138,7 @@ OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, con
                                              : Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     });
     const auto loaded = [&](const GraphInfo& graph) {
-        return load(env_, bundle.path_of(graph.path), provider, threads, graphs.base == "int8");
+        return load(env_, bundle, graph.path, provider, threads, graphs.base == "int8");
     };
     const auto load_encoder = [&] { encoder_ = loaded(graphs.encoder); };
     const auto load_decoder = [&] { decoder_.session = loaded(graphs.decoder_with_past); };

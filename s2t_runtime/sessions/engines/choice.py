@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from s2t_runtime.bundles.bundle import FAST_HASH_LIMIT, Bundle, sha256_of
+from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.bundles.engine_record import ENGINES_DIRECTORY, EngineRecord
+from s2t_runtime.bundles.links import leads_elsewhere
+from s2t_runtime.bundles.verification import FAST_HASH_LIMIT, sha256_of
 from s2t_runtime.errors import BundleError, SessionError
 from s2t_runtime.sessions.engines.engine_set import EngineSet
 from s2t_runtime.sessions.engines.targets import RTX_TARGETS, gpu_problem, rtx_supports
@@ -88,16 +90,23 @@ def choose_engines(bundle: Bundle, precision: str | None, host: EngineHost) -> E
 
 
 def check_plans(engines: EngineSet, verify: Literal["fast", "full"]) -> None:
-    """Compare the plans with their records, as ``open_bundle`` compares files with the manifest.
+    """Compare the plans with their records, as ``open_bundle`` compares files with the manifest, links included.
 
     Raises:
         BundleError: a plan is missing or altered.
     """
     for graph, record in engines.records.items():
         path = engines.plan_path(graph)
-        problem = _plan_problem(path, record, verify)
+        shown, problem = str(path), None
+        try:
+            real = leads_elsewhere(engines.bundle, path)
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+            problem = f"cannot be read ({error})"
+        else:
+            shown += f" (a link to {real})" if real else ""
+            problem = _plan_problem(path, record, whole=verify == "full" or real is not None)
         if problem:
-            raise BundleError(f"{path} {problem}: `{engines.compile_line()} --force` builds it again")
+            raise BundleError(f"{shown} {problem}: `{engines.compile_line()} --force` builds it again")
 
 
 def _is_engine(path: Path) -> bool:
@@ -168,12 +177,13 @@ def engine_precision(precisions: Sequence[str]) -> str:
     return "fp16" if "fp16" in precisions else precisions[0]
 
 
-def _plan_problem(path: Path, record: EngineRecord, verify: Literal["fast", "full"]) -> str | None:
+def _plan_problem(path: Path, record: EngineRecord, *, whole: bool) -> str | None:
+    """What is wrong with a plan; large ones are hashed only where they are looked at as a ``whole``."""
     try:
         size = path.stat().st_size
         if size != record.plan_size:
             return f"has {size} bytes, wanted {record.plan_size}"
-        if verify == "full" or size < FAST_HASH_LIMIT:
+        if whole or size < FAST_HASH_LIMIT:
             got = sha256_of(path)
             if got != record.plan_sha256:
                 return f"has sha256 {got}, wanted {record.plan_sha256}"

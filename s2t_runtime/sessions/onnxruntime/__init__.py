@@ -5,6 +5,7 @@ Open to: exporter, s2t_runtime.commands, s2t_runtime.sessions.
 
 Goes out:
     int8_overflow: EXACT_PRODUCTS, products_overflow
+    linked_weights: linked_weights
     providers: version_problem
     session: OnnxSession, runtime_description
 """

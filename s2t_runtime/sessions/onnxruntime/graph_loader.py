@@ -10,6 +10,7 @@ import importlib
 import io
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.cache_directory import VARIABLE
 from s2t_runtime.errors import OptionError, SessionError
 from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
+from s2t_runtime.sessions.onnxruntime.linked_weights import linked_weights
 from s2t_runtime.sessions.onnxruntime.providers import (
     EXECUTION_PROVIDERS,
     PRODUCTS,
@@ -103,7 +105,7 @@ class GraphLoader:
         if hasattr(self._ort.InferenceSession, _TELLS):
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         told = self._told(graph)
-        with mapped_errors(f"loading {path.name}"):
+        with mapped_errors(f"loading {path.name}"), self._weights(options, path):
             if provider.plugin is None:
                 asked = [(provider.name, told), *((name, {}) for name in provider.behind)]
                 session = self._ort.InferenceSession(str(path), options, providers=asked)
@@ -132,6 +134,9 @@ class GraphLoader:
                 "can be written"
             ) from error
 
+    def _weights(self, options: Any, path: Path) -> AbstractContextManager[None]:
+        return linked_weights(options, path, self._bundle.weights_beside(path))
+
     def _options(self) -> Any:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
@@ -153,7 +158,10 @@ class GraphLoader:
         options.add_free_dimension_override_by_name("batch", 1)
         options.add_free_dimension_override_by_name("samples", samples)
         path = self._bundle.graph_path(self._precision, ENCODER)
-        with mapped_errors(f"asking {path.name} for the frames of {samples} samples"):
+        with (
+            mapped_errors(f"asking {path.name} for the frames of {samples} samples"),
+            self._weights(options, path),
+        ):
             session = self._ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             shapes = {output.name: output.shape for output in session.get_outputs()}
             return int(shapes["encoder_mask"][1])

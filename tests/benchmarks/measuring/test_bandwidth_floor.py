@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from support.link_layouts import hub_cache
 
 from benchmarks.measuring.bandwidth_floor import (
     Bandwidth,
@@ -23,6 +24,11 @@ from s2t_runtime.bundles.bundle import open_bundle
 
 def test_the_floor_is_bytes_over_bandwidth() -> None:
     assert floor_s(864_000_000, Bandwidth(3.2e12, "copies")) == pytest.approx(0.00027)
+
+
+def test_weights_behind_links_count(digits_bundle: Path, tmp_path: Path) -> None:
+    linked = open_bundle(hub_cache(digits_bundle, tmp_path))
+    assert step_bytes(linked, "fp32") == step_bytes(open_bundle(digits_bundle), "fp32") > 1_000_000
 
 
 def bundle_of(path: Path, *, tied: bool) -> Any:

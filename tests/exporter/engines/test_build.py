@@ -16,8 +16,9 @@ from exporter.engines.build import CompileResult, census_of_bundle, compile_bund
 from exporter.engines.options import AudioSpan, EngineOptions
 from exporter.errors import EngineError, OutputError
 from exporter.pipeline.bundle_writer import write_manifest
-from s2t_runtime.bundles.bundle import Bundle, open_bundle, sha256_of
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.engine_record import EngineRecord
+from s2t_runtime.bundles.verification import sha256_of
 from s2t_runtime.errors import OptionError
 
 OPTIONS = EngineOptions(flavour="tensorrt-rtx", precision="fp32")

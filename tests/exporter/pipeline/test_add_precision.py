@@ -24,7 +24,6 @@ from exporter.pipeline.precision_graphs import PrecisionGraphs
 from exporter.precisions.int8_check import Int8Check
 from exporter.reference.hard_audio import AudioCase
 from s2t_runtime.bundles.bundle import open_bundle
-from s2t_runtime.errors import BundleError
 
 RECORDING = ROOT / "examples" / "digits" / "recordings" / "one_digit_7.wav"
 
@@ -189,18 +188,6 @@ def test_a_bundle_that_does_not_open_is_said_so(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("export-s2t: error: ")
     assert "does not exist" in result.stderr
-
-
-def test_a_file_with_two_names_is_refused(bundle: Path, digits_checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "other").hardlink_to(bundle / "fp32" / "encoder.onnx.data")
-    before = contents(bundle)
-    with pytest.raises(BundleError) as caught:
-        add_precision(AddOptions(bundle, "int8", (str(digits_checkpoint),)))
-    assert str(caught.value) == (
-        f"{bundle / 'fp32' / 'encoder.onnx.data'} has 2 names (hard links), wanted one: copy the bundle's files "
-        "instead of linking them (cp -r)"
-    )
-    assert contents(bundle) == before
 
 
 def test_recordings_alone_judge_int8(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.doubles.small_bundles import export, fill, name_of
+from support.link_layouts import hub_cache
 from support.places import ROOT
 
 from exporter.errors import OutputError
@@ -170,6 +171,17 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(target: Path) -> None:
     assert target.is_symlink()
     assert name_of(target.with_name("version-1")) == "new"
     assert beside(target) == ["bundle", "version-1"]
+
+
+def test_what_links_of_the_old_bundle_lead_to_is_left(target: Path) -> None:
+    export(target.with_name("version-1"), "old")
+    root = hub_cache(target.with_name("version-1"), target.parent)
+    blobs = root.parent.parent / "blobs"
+    before = {path: path.read_bytes() for path in blobs.iterdir()}
+    export(root, force=True)
+    assert name_of(root) == "new"
+    assert {path: path.read_bytes() for path in blobs.iterdir()} == before
+    assert [path for path in root.rglob("*") if path.is_symlink()] == []
 
 
 def test_a_link_to_nothing(target: Path) -> None:

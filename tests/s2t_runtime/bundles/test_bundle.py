@@ -10,60 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.doubles.unread_bundle import write_manifest
 
-from s2t_runtime.bundles.bundle import FAST_HASH_LIMIT, GRAPH_NAMES, open_bundle, sha256_of
-from s2t_runtime.bundles.manifest import (
-    FORMAT_VERSION,
-    AudioInfo,
-    DecoderInfo,
-    FileInfo,
-    GraphInfo,
-    Manifest,
-    ModelInfo,
-    PrecisionInfo,
-)
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.bundles.verification import FAST_HASH_LIMIT, sha256_of
 from s2t_runtime.errors import BundleError, OptionError
-
-FILES = {
-    "fp32/encoder.onnx": "the encoder",
-    "fp32/decoder_first_step.onnx": "the first step",
-    "fp32/decoder_with_past.onnx": "with past",
-    "fp32/decoder.onnx.data": "weights",
-    "vocabulary.bin": "words",
-}
-
-
-def file_info(path: Path) -> FileInfo:
-    return FileInfo(path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def write_manifest(root: Path) -> None:
-    encoder, first, past = (GraphInfo(f"fp32/{name}.onnx", (), ()) for name in GRAPH_NAMES)
-    paths = [path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "manifest.json"]
-    manifest = Manifest(
-        format_version=FORMAT_VERSION,
-        model=ModelInfo("a/b", None, "SpeechEncoderDecoderModel", "wav2vec2", "mbart", 1, None, None),
-        audio=AudioInfo(16000, 400, 480000, padding_safe=False),
-        graphs={"fp32": PrecisionInfo(encoder, first, past)},
-        files={path.relative_to(root).as_posix(): file_info(path) for path in paths},
-        default_precision="fp32",
-        decoder=DecoderInfo(1, 1, 1, 10, None, "shared", 10),
-        generation={},
-        languages={},
-        detokenizer=None,
-        provenance={},
-    )
-    (root / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    bundle = tmp_path / "bundle"
-    for relative, text in FILES.items():
-        (bundle / relative).parent.mkdir(parents=True, exist_ok=True)
-        (bundle / relative).write_text(text, encoding="utf-8")
-    write_manifest(bundle)
-    return bundle
 
 
 def change_manifest(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -268,41 +219,11 @@ def test_a_graph_must_be_among_the_files(root: Path) -> None:
     assert "names graphs that are not among its files: fp32/encoder.onnx: export again" in refusal(root)
 
 
-@pytest.mark.parametrize("name", ["vocabulary.bin", "manifest.json"])
-def test_a_link_that_leaves_the_bundle_is_refused(root: Path, tmp_path: Path, name: str) -> None:
-    outside = tmp_path / "outside"
-    (root / name).rename(outside)
-    (root / name).symlink_to(outside)
-    assert refusal(root).endswith(
-        f"{name} is a link that leaves the bundle, to {outside.resolve()}; wanted a file inside: "
-        "copy the bundle with links followed (cp -rL)"
-    )
-
-
-def test_a_linked_directory_that_leaves_the_bundle_is_refused(root: Path, tmp_path: Path) -> None:
-    (root / "fp32").rename(tmp_path / "elsewhere")
-    (root / "fp32").symlink_to(tmp_path / "elsewhere")
-    assert "is a link that leaves the bundle" in refusal(root)
-
-
-def test_a_loop_of_links_is_refused(root: Path) -> None:
-    (root / "vocabulary.bin").unlink()
-    (root / "vocabulary.bin").symlink_to("vocabulary.bin")
-    assert "vocabulary.bin cannot be followed" in refusal(root)
-
-
-def test_links_inside_the_bundle_and_to_it_are_fine(root: Path, tmp_path: Path) -> None:
-    (root / "vocabulary.bin").rename(root / "words")
-    (root / "vocabulary.bin").symlink_to("words")
-    (tmp_path / "latest").symlink_to(root)
-    open_bundle(tmp_path / "latest", verify="full")
-
-
 def test_a_file_that_cannot_be_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("s2t_runtime.bundles.bundle.sha256_of", denied)
+    monkeypatch.setattr("s2t_runtime.bundles.verification.sha256_of", denied)
     assert "fp32/decoder.onnx.data cannot be read (Permission denied)" in refusal(root)
 
 

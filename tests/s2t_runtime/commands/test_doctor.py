@@ -17,7 +17,7 @@ from support.command_line import runner
 from support.places import ROOT
 
 from s2t_runtime import machine
-from s2t_runtime.bundles.bundle import GRAPH_NAMES, sha256_of
+from s2t_runtime.bundles.bundle import GRAPH_NAMES
 from s2t_runtime.bundles.manifest import (
     AudioInfo,
     DecoderInfo,
@@ -27,6 +27,7 @@ from s2t_runtime.bundles.manifest import (
     ModelInfo,
     PrecisionInfo,
 )
+from s2t_runtime.bundles.verification import sha256_of
 from s2t_runtime.commands import doctor as cli_doctor
 from s2t_runtime.commands.doctor import main, plain_text, sections
 from s2t_runtime.commands.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES

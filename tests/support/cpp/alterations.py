@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.link_layouts import link
+
+from s2t_runtime.bundles.verification import FAST_HASH_LIMIT
 
 Document = dict[str, Any]
 
@@ -84,6 +87,35 @@ def loop(root: Path) -> None:
 def leaves(root: Path) -> None:
     (root / "vocabulary.bin").unlink()
     (root / "vocabulary.bin").symlink_to("../../golden.json")
+
+
+def linked_elsewhere(name: str, data: Callable[[bytes], bytes | None]) -> Callable[[Path], None]:
+    """Change a file and put it beside the bundle, with a link in its place; None: there is nothing beside it."""
+
+    def alter(root: Path) -> None:
+        stored = root.with_name(f"{root.name} store")
+        changed = data((root / name).read_bytes())
+        if changed is not None:
+            replace(stored, changed)
+        link(root / name, stored)
+
+    return alter
+
+
+def large_elsewhere(root: Path) -> None:
+    """Behind a link that leaves the bundle, a file of other bytes and of a size that is not hashed inside."""
+    stored = root.with_name(f"{root.name} store")
+    with stored.open("wb") as file:
+        file.truncate(FAST_HASH_LIMIT)  # sparse
+    link(root / "large.bin", stored)
+    record = {"size": FAST_HASH_LIMIT, "sha256": "0" * 64}
+    edit(lambda document: document["files"].update({"large.bin": record}))(root)
+
+
+def unlisted_weights(root: Path) -> None:
+    """Behind a link that leaves the bundle, where the graphs look for them."""
+    linked_elsewhere("fp32/encoder.onnx.data", lambda data: data)(root)
+    edit(lambda document: document["files"].pop("fp32/encoder.onnx.data"))(root)
 
 
 def folder(root: Path) -> None:

@@ -21,7 +21,9 @@ from support.cpp.alterations import (
     folder,
     generation,
     ids_file,
+    large_elsewhere,
     leaves,
+    linked_elsewhere,
     loop,
     manifest_text,
     output_vocabulary,
@@ -30,6 +32,7 @@ from support.cpp.alterations import (
     replace,
     some_tokens,
     unlisted_ids,
+    unlisted_weights,
     vouched,
     without_start,
 )
@@ -93,7 +96,13 @@ LOADING = {
     "a path that leaves": RefusalCase("bundle.bad_path.part", rename_file("fp32/../../x")),
     "an empty path": RefusalCase("bundle.bad_path", rename_file("")),
     "a loop of links": RefusalCase("bundle.loop", loop, foreign=True),
-    "a link that leaves": RefusalCase("bundle.link_leaves", leaves),
+    "a link to other bytes": RefusalCase("bundle.link", leaves),
+    "a link to nothing": RefusalCase("bundle.link", linked_elsewhere("vocabulary.bin", lambda _: None)),
+    "a link to bytes of the same size": RefusalCase(
+        "bundle.damaged.hash", linked_elsewhere("fp32/encoder.onnx.data", flipped)
+    ),
+    "a link to large bytes of the same size": RefusalCase("bundle.damaged.hash", large_elsewhere),
+    "a link to weights without a hash": RefusalCase("bundle.link_unlisted", unlisted_weights),
     "graphs that are not files": RefusalCase(
         "bundle.unlisted", edit(lambda document: document["files"].pop("fp32/encoder.onnx"))
     ),

@@ -14,6 +14,7 @@ from support.cpp.alterations import edit
 from support.cpp.golden_vectors import CHECKPOINT, golden_audio, write_json
 from support.cpp.runtime_answers import answer, answers
 from support.digits.scale import RATE, Waveform
+from support.link_layouts import LAYOUTS
 from support.restricted.bundles import write_restricted
 from support.restricted.eager import suppressed_generate
 
@@ -70,6 +71,13 @@ def write_variants(bundle: Path, directory: Path, rng: np.random.Generator) -> N
             ids = None if found is None else found.tolist()
             cases = answers(model, audio, rng, count, ids)
         variants.append({"name": name, "bundle": str(path), "precision": precision, "cases": cases})
+    for name, layout in LAYOUTS.items():
+        path = directory / "bundles" / "links" / name
+        path.mkdir(parents=True)
+        root = layout(directory / "bundles" / "fp32 alone", path)
+        with s2t_runtime.load(root, threads=1) as model:
+            cases = answers(model, audio, rng, 2, None)
+        variants.append({"name": f"links, {name}", "bundle": str(root), "precision": "fp32", "cases": cases})
     with s2t_runtime.load(restricted) as model:
         found = model.output_token_ids
         if found is None:

@@ -14,7 +14,8 @@ import pytest
 from support.engines.sets import Limits, engine_set
 
 from s2t_runtime import BundleError, OptionError, SessionError
-from s2t_runtime.bundles.bundle import FAST_HASH_LIMIT, Bundle, open_bundle
+from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.bundles.verification import FAST_HASH_LIMIT
 from s2t_runtime.sessions.engines.choice import EngineHost, check_plans, choose_engines, find_engines
 from s2t_runtime.sessions.engines.engine_set import EngineSet
 
@@ -209,3 +210,29 @@ def test_large_plans_are_hashed_on_request(bundle: Bundle) -> None:
     check_plans(engines, "fast")
     with pytest.raises(BundleError, match="has sha256"):
         check_plans(engines, "full")
+
+
+def test_large_plans_behind_a_link_that_leaves_are_always_hashed(bundle: Bundle, tmp_path: Path) -> None:
+    engines = add(bundle, "engines", plan_size=FAST_HASH_LIMIT)
+    stored = tmp_path / "store"
+    for graph in engines.records:
+        path = engines.plan_path(graph)
+        with (bundle.root / f"{graph}.plan").open("wb") as file:
+            file.truncate(FAST_HASH_LIMIT)
+        path.unlink(missing_ok=True)
+        path.symlink_to(bundle.root / f"{graph}.plan")
+    check_plans(engines, "fast")
+    path = engines.plan_path("encoder")
+    path.resolve().rename(stored)
+    path.unlink()
+    path.symlink_to(stored)
+    with pytest.raises(BundleError) as caught:
+        check_plans(engines, "fast")
+    assert str(caught.value).startswith(f"{path} (a link to {stored}) has sha256 ")
+    stored.unlink()
+    with pytest.raises(BundleError, match=r"encoder\.plan \(a link to .*store\) is missing: `compile-s2t"):
+        check_plans(engines, "fast")
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(BundleError, match=r"encoder\.plan cannot be read \(.*loop.*\): `compile-s2t"):
+        check_plans(engines, "fast")
