@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exporter.checkpoints.adapters import adapter_files
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.checkpoints.speech2text2 import NOTE, was_speech2text2, with_positions
+from exporter.checkpoints.weights.adapter import merged
 from exporter.checkpoints.weights.files import find_weight_files
 from exporter.checkpoints.weights.flax import flax_tensors
 from exporter.checkpoints.weights.judge import Verdict, judge
@@ -58,7 +60,14 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
     if was_speech2text2(getattr(config, "decoder", None)):
         tensors, converted = with_positions(tensors, config.decoder), (*converted, NOTE)
     # Files as they are go transformers' usual way, so that it stays the judge of what they mean.
-    changed = renaming.removed or converted or stored.wrapper is not None or stored.form == "flax"
+    # So do those with an adapter beside: transformers would take it or not, as peft is installed or not.
+    changed = (
+        adapter_files(files.directory)
+        or renaming.removed
+        or converted
+        or stored.wrapper is not None
+        or stored.form == "flax"
+    )
     default_dtype = _default_dtype(config, stored)
     model, info = _load(factory, files, config, tensors, fit, as_they_are=not changed)
     missing = set(info["missing_keys"])
@@ -74,6 +83,7 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
     problems = _problems(verdict, info["mismatched_keys"])
     if problems:
         raise CheckpointError(_refusal(files, problems, verdict) + fit.advice)
+    model, adapted = merged(files, model)
     record = WeightsRecord(
         form=stored.form,
         dtypes=stored.dtypes,
@@ -83,7 +93,7 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
         accepted=verdict.accepted,
         initialised=tuple(sorted(missing & fit.may_be_missing)),
         broken_ties=broken_ties(model, fit.role),
-        converted=converted,
+        converted=(*converted, *([adapted] if adapted else [])),
     )
     return model.eval(), record
 
