@@ -26,15 +26,14 @@ def _can_be_merged(directory: Path, present: list[str]) -> bool:
 def adapter_reasons(directory: Path) -> list[str]:
     """Why a directory with an adapter cannot be exported: the model's own weights are the base model's alone.
 
-    transformers loads the adapter only where peft is installed, so that the same directory decodes in two ways. Where it
-    is, nothing speaks against it: the adapter is merged as the weights are loaded.
+    transformers loads the adapter only where peft is installed, so that the same directory decodes in two ways.
+    Where it is, nothing speaks against it: the adapter is merged as the weights are loaded.
     """
     present = adapter_files(directory)
     if not present or _can_be_merged(directory, present):
         return []
     return [
         f"there is an adapter ({', '.join(present)}), whose weights are not part of the model's own: load it with "
-        "peft, call merge_and_unload() and save_pretrained() into another directory, and export that (with peft installed "
-        "here, an export merges what lies beside whole weights); without the "
-        "adapter, remove its files"
+        "peft, call merge_and_unload() and save_pretrained() into another directory, and export that (with peft "
+        "installed here, an export merges what lies beside whole weights); without the adapter, remove its files"
     ]

@@ -36,17 +36,17 @@ def merged(files: CheckpointFiles, model: Any) -> tuple[Any, str | None]:
             f"{files.source}: the adapter cannot be loaded: {brief_error(error)}"
         ) from error
     strange = [name for name, tensor in sorted(stored.items()) if not _is_in(tensor, loaded.get(name))]
-        name
-        for name in stored
-        if name not in loaded or not torch.equal(stored[name], loaded[name].to(stored[name].dtype))
-    )
     if strange:
         raise CheckpointError(
-            f"{files.source}: {len(strange)} weights of the adapter have no place in the model, such as {strange[0]}: it "
-            "belongs to another one"
+            f"{files.source}: {len(strange)} weights of the adapter have no place in the model, such as {strange[0]}: "
+            "it belongs to another one"
         )
     note = (
         f"the adapter beside the weights ({', '.join(present)}) was merged into them with peft {version('peft')}, as "
         "transformers loads it where peft is installed"
     )
     return adapted.merge_and_unload(), note
+
+
+def _is_in(tensor: torch.Tensor, loaded: torch.Tensor | None) -> bool:
+    return loaded is not None and torch.equal(tensor, loaded.to(tensor.dtype))

@@ -61,13 +61,8 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
         tensors, converted = with_positions(tensors, config.decoder), (*converted, NOTE)
     # Files as they are go transformers' usual way, so that it stays the judge of what they mean.
     # So do those with an adapter beside: transformers would take it or not, as peft is installed or not.
-    changed = (
-        adapter_files(files.directory)
-        or renaming.removed
-        or converted
-        or stored.wrapper is not None
-        or stored.form == "flax"
-    )
+    renamed = bool(renaming.removed) or stored.wrapper is not None or stored.form == "flax"
+    changed = renamed or bool(converted) or bool(adapter_files(files.directory))
     default_dtype = _default_dtype(config, stored)
     model, info = _load(factory, files, config, tensors, fit, as_they_are=not changed)
     missing = set(info["missing_keys"])

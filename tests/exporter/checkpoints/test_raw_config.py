@@ -144,8 +144,8 @@ def test_a_directory_above_the_checkpoints(tiny: Path, tmp_path: Path) -> None:
 
 ADAPTER = (
     "there is an adapter ({files}), whose weights are not part of the model's own: load it with peft, call "
-    "merge_and_unload() and save_pretrained() into another directory, and export that (with peft installed here, an export "
-    "merges what lies beside whole weights); without the adapter, remove its files"
+    "merge_and_unload() and save_pretrained() into another directory, and export that (with peft installed here, an "
+    "export merges what lies beside whole weights); without the adapter, remove its files"
 )
 
 
