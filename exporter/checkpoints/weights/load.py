@@ -74,7 +74,7 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
         role=fit.role,
         ignored=fit.ignored,
     )
-    _require_known_names(files, model, tensors)
+    _require_known_names(files, model, tensors, missing)
     problems = _problems(verdict, info["mismatched_keys"])
     if problems:
         raise CheckpointError(_refusal(files, problems, verdict) + fit.advice)
@@ -115,14 +115,14 @@ def _refuse_unmerged(files: CheckpointFiles, stored: Stored) -> None:
         )
 
 
-def _require_known_names(files: CheckpointFiles, model: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Where not one name fits, the names say nothing that two of them would not say."""
-    wanted = sorted(model.state_dict())
-    ends = {name.rpartition(".")[2] for name in wanted}
-    foreign = sorted(tensors)
-    known = set(wanted)
-    if not foreign or any(name in known for name in foreign):
+def _require_known_names(
+    files: CheckpointFiles, model: Any, tensors: Mapping[str, Tensor], missing: Collection[str]
+) -> None:
+    """Where not one weight found its place, all names together say no more than two of them."""
+    wanted, foreign = sorted(model.state_dict()), sorted(tensors)
+    if set(wanted) - set(missing) - set(model.all_tied_weights_keys):
         return
+    ends = {name.rpartition(".")[2] for name in wanted}
     alike = next((name for name in foreign if name.rpartition(".")[2] in ends), foreign[0])
     twin = next((name for name in wanted if alike.endswith(f".{name}")), wanted[0])
     raise CheckpointError(
