@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exporter.checkpoints.adapters import adapter_files
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.checkpoints.speech2text2 import NOTE, was_speech2text2, with_positions
+from exporter.checkpoints.weights.adapter import merged
 from exporter.checkpoints.weights.files import find_weight_files
 from exporter.checkpoints.weights.flax import flax_tensors
 from exporter.checkpoints.weights.judge import Verdict, judge
@@ -58,7 +60,9 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
     if was_speech2text2(getattr(config, "decoder", None)):
         tensors, converted = with_positions(tensors, config.decoder), (*converted, NOTE)
     # Files as they are go transformers' usual way, so that it stays the judge of what they mean.
-    changed = renaming.removed or converted or stored.wrapper is not None or stored.form == "flax"
+    # So do those with an adapter beside: transformers would take it or not, as peft is installed or not.
+    renamed = bool(renaming.removed) or stored.wrapper is not None or stored.form == "flax"
+    changed = renamed or bool(converted) or bool(adapter_files(files.directory))
     default_dtype = _default_dtype(config, stored)
     model, info = _load(factory, files, config, tensors, fit, as_they_are=not changed)
     missing = set(info["missing_keys"])
@@ -70,10 +74,11 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
         role=fit.role,
         ignored=fit.ignored,
     )
-    _require_known_names(files, model, tensors)
+    _require_known_names(files, model, tensors, missing)
     problems = _problems(verdict, info["mismatched_keys"])
     if problems:
         raise CheckpointError(_refusal(files, problems, verdict) + fit.advice)
+    model, adapted = merged(files, model)
     record = WeightsRecord(
         form=stored.form,
         dtypes=stored.dtypes,
@@ -83,7 +88,7 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
         accepted=verdict.accepted,
         initialised=tuple(sorted(missing & fit.may_be_missing)),
         broken_ties=broken_ties(model, fit.role),
-        converted=converted,
+        converted=(*converted, *([adapted] if adapted else [])),
     )
     return model.eval(), record
 
@@ -110,14 +115,14 @@ def _refuse_unmerged(files: CheckpointFiles, stored: Stored) -> None:
         )
 
 
-def _require_known_names(files: CheckpointFiles, model: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Where not one name fits, the names say nothing that two of them would not say."""
-    wanted = sorted(model.state_dict())
-    ends = {name.rpartition(".")[2] for name in wanted}
-    foreign = sorted(tensors)
-    known = set(wanted)
-    if not foreign or any(name in known for name in foreign):
+def _require_known_names(
+    files: CheckpointFiles, model: Any, tensors: Mapping[str, Tensor], missing: Collection[str]
+) -> None:
+    """Where not one weight found its place, all names together say no more than two of them."""
+    wanted, foreign = sorted(model.state_dict()), sorted(tensors)
+    if set(wanted) - set(missing) - set(model.all_tied_weights_keys):
         return
+    ends = {name.rpartition(".")[2] for name in wanted}
     alike = next((name for name in foreign if name.rpartition(".")[2] in ends), foreign[0])
     twin = next((name for name in wanted if alike.endswith(f".{name}")), wanted[0])
     raise CheckpointError(

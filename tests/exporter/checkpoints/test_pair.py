@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support.tiny.pairs import HIDDEN, save_decoder, save_encoder
+from support.tiny.pairs import HIDDEN, encoder_config, save_decoder, save_encoder
 from transformers import (
+    AutoModelForAudioClassification,
     AutoModelForCausalLM,
+    AutoModelForCTC,
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
     AutoModelForSeq2SeqLM,
     BertModel,
     SpeechEncoderDecoderModel,
+    Wav2Vec2FeatureExtractor,
 )
 
 from exporter.checkpoints.checkpoint import Checkpoint
@@ -261,3 +264,66 @@ def test_a_half_with_code_of_its_own(encoder: Path, decoder: Path) -> None:
     change_json(decoder / "config.json", auto_map={"AutoModel": "modeling_planted.Planted"})
     with pytest.raises(UnsupportedModelError, match=r"config\.json names code of the checkpoint's own"):
         load(encoder, decoder)
+
+
+def as_encoder(directory: Path, factory: Any, **changes: Any) -> Path:
+    """A wav2vec2 with a head of its own, as most of them were published."""
+    torch.manual_seed(3)
+    factory.from_config(encoder_config(vocab_size=30, **changes)).save_pretrained(directory)
+    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(directory)
+    return directory
+
+
+def change_weights(directory: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    weights = load_file(directory / "model.safetensors")
+    change(weights)
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("factory", "left_out"),
+    [
+        (AutoModelForCTC, {"lm_head.bias", "lm_head.weight"}),
+        (AutoModelForPreTraining, {"project_hid.bias", "project_q.bias", "quantizer.codevectors"}),
+        (AutoModelForAudioClassification, {"classifier.bias", "projector.bias"}),
+    ],
+)
+def test_an_encoder_with_a_head(tmp_path: Path, bert: Path, factory: Any, left_out: set[str]) -> None:
+    path = as_encoder(tmp_path / "speech", factory)
+    loaded = load(path, bert)
+    state = loaded.model.state_dict()
+    stored = load_file(path / "model.safetensors")
+    speech = {
+        f"encoder.{name.removeprefix('wav2vec2.')}": value
+        for name, value in stored.items()
+        if name.startswith("wav2vec2.")
+    }
+    assert len(speech) > 40
+    assert differing(speech, state) == []
+    accepted = loaded.origin.weights["encoder"].accepted
+    assert left_out <= {name for names in accepted.values() for name in names}
+    assert any(
+        note.startswith("encoder: weights that cannot change a result") for note in loaded.origin.notes()
+    )
+
+
+def test_an_encoder_whose_file_lacks_the_vector_of_masked_frames(tmp_path: Path, bert: Path) -> None:
+    """As facebook/wav2vec2-base-960h's does."""
+    path = as_encoder(tmp_path / "speech", AutoModelForCTC)
+    change_weights(path, lambda weights: weights.pop("wav2vec2.masked_spec_embed"))
+    loaded = load(path, bert)
+    assert loaded.origin.weights["encoder"].accepted["parts for training only"] == (
+        "lm_head.bias",
+        "lm_head.weight",
+        "masked_spec_embed",
+    )
+
+
+def test_an_encoder_with_a_layer_too_many(tmp_path: Path, bert: Path) -> None:
+    """It would be cut in silence: the configuration is another model's."""
+    path = as_encoder(tmp_path / "speech", AutoModelForCTC)
+    document = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    document["num_hidden_layers"] = 1
+    (path / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"the weights do not fit the configuration: 16 unexpected: "):
+        load(path, bert)

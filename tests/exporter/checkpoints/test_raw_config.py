@@ -144,13 +144,14 @@ def test_a_directory_above_the_checkpoints(tiny: Path, tmp_path: Path) -> None:
 
 ADAPTER = (
     "there is an adapter ({files}), whose weights are not part of the model's own: load it with peft, call "
-    "merge_and_unload() and save_pretrained() into another directory, and export that; without the adapter, remove its "
-    "files"
+    "merge_and_unload() and save_pretrained() into another directory, and export that (with peft installed here, an "
+    "export merges what lies beside whole weights); without the adapter, remove its files"
 )
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
-def test_an_adapter_beside_the_weights(checkpoint: Path, name: str) -> None:
+def test_an_adapter_beside_the_weights(checkpoint: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.checkpoints.adapters.find_spec", lambda _: None)
     (checkpoint / "adapter_config.json").write_text('{"peft_type": "LORA"}', encoding="utf-8")
     (checkpoint / name).write_bytes(b"never read")
     assert reasons(checkpoint) == (ADAPTER.format(files=f"adapter_config.json, {name}"),)
