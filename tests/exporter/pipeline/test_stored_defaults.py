@@ -273,7 +273,8 @@ def test_what_a_pair_loses_of_its_decoders_own_options_is_said(directory: Path) 
     options = ExportOptions(output=directory / "bundle")
     assert stored_defaults(pair, options, GEOMETRY).notes == (
         "max_length 64, max_time 2.0, num_beams 4 of the decoder's own generation options do not hold for the pair, as "
-        "after SpeechEncoderDecoderModel.from_encoder_decoder_pretrained: --max-new-tokens and --num-beams store others",
+        "after SpeechEncoderDecoderModel.from_encoder_decoder_pretrained: --max-new-tokens and --num-beams store "
+        "others",
     )
     wrong = dataclasses.replace(checkpoint(directory, {"decoder_start_token_id": 40}), origin=pair.origin)
     with refused(f"{directory}: config.json: decoder_start_token_id has token 40, wanted ids from 0 to 39"):
