@@ -173,10 +173,24 @@ def test_the_weights_that_are_there(
     assert fetch(hub, cache)["files"] == sorted([*SMALL, *wanted])
 
 
-def test_no_weights_that_can_be_read(hub: Hub, cache: Path) -> None:
-    files = model({})
+def test_flax_weights_where_there_are_no_others(hub: Hub, cache: Path) -> None:
+    hub.models[MODEL] = model({})
+    assert fetch(hub, cache)["files"] == sorted([*SMALL, "flax_model.msgpack"])
+
+
+def test_flax_weights_in_shards(hub: Hub, cache: Path) -> None:
+    shards = {f"flax_model-0000{number}-of-00002.msgpack": b"one" for number in (1, 2)}
+    index = {"weight_map": dict(zip("ab", shards, strict=True))}
+    files = {**model({"flax_model.msgpack.index.json": json.dumps(index).encode()}).commits[FIRST], **shards}
     del files["flax_model.msgpack"]
-    hub.models[MODEL] = files
+    hub.models[MODEL] = HubModel({"main": FIRST}, {FIRST: files})
+    assert fetch(hub, cache)["files"] == sorted([*SMALL, *shards, "flax_model.msgpack.index.json"])
+
+
+def test_no_weights_that_can_be_read(hub: Hub, cache: Path) -> None:
+    files = model({}).commits[FIRST]
+    del files["flax_model.msgpack"]
+    hub.models[MODEL] = HubModel({"main": FIRST}, {FIRST: files})
     message = refusal(hub, cache)
     assert message.startswith(
         f"{MODEL} has no weights that can be read (model.safetensors, model.safetensors.index.json, "
