@@ -29,8 +29,6 @@ class Origin:
     """``tokenizer`` or ``feature_extractor`` -> files, where the user took it from elsewhere."""
     weights: Mapping[str, WeightsRecord] = field(default_factory=dict)
     """Role -> how its weights were read."""
-    remarks: tuple[str, ...] = ()
-    """What else a user should know of the model, in words."""
 
     def provenance(self) -> dict[str, Any]:
         """The fields of the manifest's ``provenance`` that tell where the model comes from."""
@@ -40,7 +38,6 @@ class Origin:
         return {
             "source": {"kind": self.kind, **parts},
             **({"weights": weights} if weights else {}),
-            **({"remarks": list(self.remarks)} if self.remarks else {}),
             "untrained": list(self.untrained),
             "seed": self.seed,
             "neutral": list(self.neutral),
@@ -89,7 +86,7 @@ class Origin:
 
     def remarks_on_reading(self) -> list[str]:
         """Where the checkpoint was not read as it is stored."""
-        remarks = list(self.remarks)
+        remarks: list[str] = []
         for role, record in self.weights.items():
             said = record.notes()
             remarks += said if len(self.weights) == 1 else [f"{role}: {note}" for note in said]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EXPORT_PACKAGES: Final = (
     "huggingface_hub",
+    "msgpack",
     "onnx",
     "onnx-ir",
     "onnxscript",

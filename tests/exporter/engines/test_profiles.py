@@ -255,7 +255,7 @@ def test_frames_that_the_graph_leaves_open(
 ) -> None:
     export(tmp_path / "bundle")
     bundle = open_bundle(tmp_path / "bundle")
-    answer: Callable[..., Any] = lambda *_: shapes  # noqa: E731
+    answer: Callable[..., Any] = lambda *_, **__: shapes  # noqa: E731
     monkeypatch.setattr("exporter.onnx.session.output_shapes", answer)
     with pytest.raises(EngineError) as caught:
         frames_of(bundle, bundle.manifest.graphs["fp32"].encoder, 400)

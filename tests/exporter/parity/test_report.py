@@ -48,6 +48,16 @@ def test_a_restricted_vocabulary_is_told() -> None:
     assert "output projection" not in render_markdown([whole.record()])
 
 
+def test_how_the_checkpoint_was_read_is_told() -> None:
+    told = dataclasses.replace(report(), remarks=("a head and an embedding are kept apart", "aux.* left out"))
+    assert told.record()["remarks"] == ["a head and an embedding are kept apart", "aux.* left out"]
+    page = render_markdown([told.record()])
+    assert (
+        "The checkpoint: a head and an embedding are kept apart.\n\nThe checkpoint: aux.* left out.\n" in page
+    )
+    assert "The checkpoint" not in render_markdown([report().record()])
+
+
 TIE = decoding(same=False, tie=True)
 
 

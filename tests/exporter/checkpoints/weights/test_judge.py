@@ -22,6 +22,7 @@ from support.tiny.damaged_checkpoint import (
 )
 from support.tiny.encoders import ENCODERS
 from support.tiny.models import Pair, checkpoint_directory
+from transformers import SpeechEncoderDecoderModel
 from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
 
 from exporter.checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -67,6 +68,7 @@ def gpt2_buffers(weights: Weights) -> None:
 GPT2 = Pair("wav2vec2-group", "gpt2", return_attention_mask=False)
 BERT = Pair("hubert-stable", "bert", hidden=24, do_normalize=False)
 MBART = Pair("wav2vec2-stable-adapter", "mbart")
+MARIAN = Pair("wav2vec2-group", "marian", return_attention_mask=False)
 EMBEDDING = "decoder.model.decoder.embed_tokens.weight"
 WORDS = "decoder.bert.embeddings.word_embeddings.weight"
 
@@ -89,6 +91,17 @@ EXTRA: dict[str, tuple[Pair, Change, str]] = {
                 "decoder.model.decoder.version": torch.tensor([3.0]),
                 "decoder.model.decoder.embed_positions._float_tensor": torch.zeros(1),
                 "decoder.num_updates": torch.tensor(7),
+            }
+        ),
+        CONSTANTS,
+    ),
+    "a table of positions under another name": (
+        MARIAN,
+        lambda w: w.update(
+            {
+                "decoder.model.decoder.embed_positions.weights": w[
+                    "decoder.model.decoder.embed_positions.weight"
+                ].clone()
             }
         ),
         CONSTANTS,
@@ -157,6 +170,11 @@ REFUSED: dict[str, tuple[Pair, Change, str]] = {
             w.update({"encoder_outputs_pos_emb.weight": torch.randn(20, 16)}),
         ),
         "encoder_outputs_pos_emb.weight",
+    ),
+    "another table of positions": (
+        MARIAN,
+        lambda w: w.update({"decoder.model.decoder.embed_positions.weights": torch.ones(48, 16)}),
+        "decoder.model.decoder.embed_positions.weights",
     ),
     "another embedding": (
         MBART,
@@ -280,6 +298,21 @@ def test_computed_tables_may_be_missing(once: Once, tmp_path: Path) -> None:
     whole.decoder.model.decoder.embed_positions.weight.data.copy_(own)
     assert same_model(loaded.model, whole)
     assert accepted(loaded) == {COMPUTED: tuple(names)}
+
+
+@pytest.mark.parametrize("decoder", ["pegasus", "roformer"])
+def test_sinusoidal_positions_are_computed(once: Once, tmp_path: Path, decoder: str) -> None:
+    path = saved(once, tmp_path, Pair("wav2vec2-group", decoder, return_attention_mask=False))
+    names = [name for name in load_file(path / WEIGHTS) if name.endswith("embed_positions.weight")]
+    change_weights(path, lambda w: [w.pop(name) for name in names])
+    eager = SpeechEncoderDecoderModel.from_pretrained(path)
+    loaded = load(path)
+    assert same_model(loaded.model, eager)
+    tables = [name for name, _ in eager.named_parameters() if name.endswith("embed_positions.weight")]
+    for name in tables:
+        table = eager.get_parameter(name).detach()
+        assert table[:, 0].allclose(torch.sin(torch.arange(len(table)).float()), atol=1e-5)
+    assert set(accepted(loaded)) <= {COMPUTED}
 
 
 def _conformer() -> str:
