@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any
 
 from transformers import (
@@ -22,18 +21,11 @@ from exporter.checkpoints.companions.generation_defaults import (
     file_of,
     unsupported_options,
 )
+from exporter.checkpoints.own_code import code_reasons
 from exporter.checkpoints.raw_config import PARTS, read_config_json, read_raw_config
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError, brief_error
 from graphs.support import reasons_against
-
-_MAY_NAME_CODE = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-)
 
 
 def read_config(
@@ -125,31 +117,6 @@ def _options_of_config(files: CheckpointFiles) -> GenerationConfig:
             f"{files.directory / 'config.json'}: the generation options cannot be read by transformers: "
             f"{brief_error(error)}"
         ) from error
-
-
-def code_reasons(directory: Path) -> list[str]:
-    """One reason per file that names Python code to be run: it never is."""
-    return [
-        f"{name} names code of the checkpoint's own (auto_map: {', '.join(code)}), which export-s2t never runs; "
-        "where a class of transformers itself does the same, remove auto_map from the file"
-        for name in _MAY_NAME_CODE
-        if (code := _named_code(directory / name))
-    ]
-
-
-def _named_code(path: Path) -> list[str]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []  # whoever needs the file will say what is wrong with it
-    if not isinstance(document, Mapping):
-        return []
-    objects = [document, *(value for value in document.values() if isinstance(value, Mapping))]
-    found = []
-    for maps in (one["auto_map"] for one in objects if isinstance(one.get("auto_map"), Mapping)):
-        for code in maps.values():
-            found += [str(part) for part in (code if isinstance(code, list) else [code]) if part]
-    return sorted(set(found))
 
 
 def _unknown_type(part: str, kind: object) -> str:

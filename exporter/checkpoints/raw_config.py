@@ -12,6 +12,7 @@ from typing import Any
 from exporter.checkpoints import speech2text2
 from exporter.checkpoints.adapters import adapter_files
 from exporter.checkpoints.json_files import read_json
+from exporter.checkpoints.own_code import code_reasons
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError
 
@@ -58,7 +59,7 @@ def read_raw_config(files: CheckpointFiles) -> RawConfig:
     document = copy.deepcopy(read_config_json(files))
     kind = document.get("model_type")
     if kind != MODEL_TYPE:
-        raise UnsupportedModelError(files.source, [_other_class(document)])
+        raise UnsupportedModelError(files.source, [_other_class(document), *code_reasons(files.directory)])
     absent = [part for part in PARTS if not isinstance(document.get(part), dict)]
     if absent:
         # transformers would put default configurations in their place.
@@ -115,6 +116,11 @@ def _other_class(document: Mapping[str, Any]) -> str:
         return f"config.json has model_type {kind!r}; {wanted}: write it so"
     if class_name.endswith("ForCTC"):
         return f"config.json has model_type {kind!r}; {wanted}. This is {class_name}, {_CTC}"
+    if str(kind).endswith(MODEL_TYPE):
+        return (
+            f"config.json has model_type {kind!r}; {wanted}. This is a subclass of it with parts of its own: save the "
+            "SpeechEncoderDecoderModel in it with save_pretrained(), if that decodes without them"
+        )
     known = _OTHERS.get(str(kind))
     return f"config.json has model_type {kind!r}; {wanted}" + (f". This is {known}" if known else "")
 

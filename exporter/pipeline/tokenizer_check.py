@@ -39,7 +39,7 @@ def tokenizer_remarks(checkpoint: Checkpoint, vocab_size: int, languages: Mappin
         )
     if len(known) == vocab_size:
         return []
-    plainly = "; it looks like another model's, whose own --tokenizer names"
+    plainly = "; it looks like another model's: name this model's with --tokenizer"
     return [
         f"the tokenizer knows {len(known)} of the decoder's {vocab_size} ids: the others are kept among the tokens and "
         f"left out of the text{plainly if vocab_size > _PLAINLY_ANOTHERS * len(known) else ''}"

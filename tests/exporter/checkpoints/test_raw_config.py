@@ -55,6 +55,11 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
         ". This is EncoderDecoderModel, which reads text: optimum-cli export onnx takes it",
     ),
     "mbart": ({"model_type": "mbart"}, ""),
+    "joint_aed_ctc_speech-encoder-decoder": (
+        {"model_type": "joint_aed_ctc_speech-encoder-decoder"},
+        ". This is a subclass of it with parts of its own: save the SpeechEncoderDecoderModel in it with "
+        "save_pretrained(), if that decodes without them",
+    ),
     "speech_encoder_decoder": ({"model_type": "speech_encoder_decoder"}, ": write it so"),
 }
 
@@ -64,6 +69,14 @@ def test_another_class_is_called_by_its_name(checkpoint: Path, kind: str) -> Non
     document, said = OTHERS[kind]
     (checkpoint / "config.json").write_text(json.dumps(document), encoding="utf-8")
     assert reasons(checkpoint) == (f"config.json has model_type {kind!r}; {WANTED}{said}",)
+
+
+def test_code_of_its_own_is_named_with_another_class(checkpoint: Path) -> None:
+    document = {"model_type": "mbart", "auto_map": {"AutoModel": "modeling.Planted"}}
+    (checkpoint / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    first, second = reasons(checkpoint)
+    assert first == f"config.json has model_type 'mbart'; {WANTED}"
+    assert second.startswith("config.json names code of the checkpoint's own (auto_map: modeling.Planted)")
 
 
 QUANTISED = (

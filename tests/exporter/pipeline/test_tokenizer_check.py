@@ -36,7 +36,7 @@ def test_all_ids_are_known(loaded: Checkpoint) -> None:
 def test_ids_that_have_no_text(loaded: Checkpoint) -> None:
     assert remarks(loaded) == [SOME.format(size=40)]
     assert remarks(loaded, 250_000) == [
-        SOME.format(size=250_000) + "; it looks like another model's, whose own --tokenizer names"
+        SOME.format(size=250_000) + "; it looks like another model's: name this model's with --tokenizer"
     ]
 
 
