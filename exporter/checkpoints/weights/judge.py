@@ -34,12 +34,12 @@ _COPIES = re.compile(
 )
 _BIAS_COPIES = re.compile(r"(^|\.)(decoder\.bias|lm_head\.bias|predictions\.bias)$")
 _ZEROS = re.compile(r"(^|\.)final_logits_bias$")
-_MASKED = re.compile(r"(^|\.)masked_spec_embed$")
+_MASKED = "masked_spec_embed"
 _ENCODER_TRAINING = re.compile(
-    r"(^|\.)(masked_spec_embed|label_embs_concat|label_embeddings_concat)$|"
-    r"(^|\.)(lm_head|quantizer|project_q|project_hid|ctc_proj|final_proj|speaker_proj)\."
+    r"^(masked_spec_embed|label_embs_concat|label_embeddings_concat)$|"
+    r"^(lm_head|quantizer|project_q|project_hid|ctc_proj|final_proj|speaker_proj)\."
 )
-_DECODER_TRAINING = re.compile(r"(^|\.)(pooler|seq_relationship|nsp)\.|(^|\.)cls\.seq_relationship\b")
+_DECODER_TRAINING = re.compile(r"^(\w+\.)?pooler\.|^cls\.seq_relationship\.")
 _TEXT_ENCODER = re.compile(r"^(model\.)?encoder\.")
 _COMPUTED = re.compile(r"(^|\.)(num_batches_tracked|inv_freq|position_ids)$")
 
@@ -98,7 +98,7 @@ def judge(
 
 def _why_missing(model: Any, name: str, role: str) -> str | None:
     part = _part(name, role)
-    if part.role == "encoder" and _MASKED.search(name):
+    if part.role == "encoder" and part.name == _MASKED:
         return TRAINING
     if _COMPUTED.search(name) and name in dict(model.named_buffers()):
         return COMPUTED
@@ -108,7 +108,7 @@ def _why_missing(model: Any, name: str, role: str) -> str | None:
 
 def _why_extra(model: Any, name: str, tensor: Tensor | None, role: str) -> str | None:
     part = _part(name, role)
-    if _CONSTANTS.search(name):
+    if _CONSTANTS.search(name) and (tensor is None or tensor.numel() == 1):
         return CONSTANTS
     if tensor is not None:
         why = _by_value(model, name, tensor, part)
@@ -116,11 +116,17 @@ def _why_extra(model: Any, name: str, tensor: Tensor | None, role: str) -> str |
             return why
     if part.role == "encoder" and _ENCODER_TRAINING.search(part.name):
         return TRAINING
-    if part.role == "decoder" and _TEXT_ENCODER.match(part.name):
+    if part.role == "decoder" and _TEXT_ENCODER.match(part.name) and _is_half_of_a_text_model(model, role):
         return TEXT_ENCODER
     if part.role == "decoder" and _DECODER_TRAINING.search(part.name):
         return TRAINING
     return OTHER_HEADS if role and _is_head(model, name, tensor) else None
+
+
+def _is_half_of_a_text_model(model: Any, role: str) -> bool:
+    """Whether the decoder is of a family (BART's) whose models have a text encoder beside it."""
+    decoder = model if role else model.decoder
+    return hasattr(getattr(decoder, "model", None), "decoder")
 
 
 def _by_value(model: Any, name: str, tensor: Tensor, part: Part) -> str | None:

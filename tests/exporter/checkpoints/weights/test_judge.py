@@ -201,6 +201,21 @@ REFUSED: dict[str, tuple[Pair, Change, str]] = {
         lambda w: w.update({"decoder.model.decoder.layers.2.fc1.weight": torch.randn(3, 3)}),
         "decoder.model.decoder.layers.2.fc1.weight",
     ),
+    "a constant of some size": (
+        GPT2,
+        lambda w: w.update({"decoder.transformer.h.0.attn.masked_bias": torch.randn(16)}),
+        "decoder.transformer.h.0.attn.masked_bias",
+    ),
+    "a projection inside the encoder": (
+        MBART,
+        lambda w: w.update({"encoder.encoder.layers.0.final_proj.weight": torch.randn(3, 3)}),
+        "encoder.encoder.layers.0.final_proj.weight",
+    ),
+    "an encoder beside a decoder of BERT's family": (
+        BERT,
+        lambda w: w.update({"decoder.encoder.layer.5.output.dense.weight": torch.randn(3, 3)}),
+        "decoder.encoder.layer.5.output.dense.weight",
+    ),
     "a pooler of nobody": (
         MBART,
         lambda w: w.update({"pooler.dense.weight": torch.randn(3, 3)}),
