@@ -165,7 +165,7 @@ cpp-sanitized: $(DEPENDENCIES)/.fetched
 test-cpp: $(DEPENDENCIES)/.fetched  ## the C++ tests with AddressSanitizer and UBSan, and those of its programs (minutes)
 	$(MAKE) --no-print-directory --jobs=$(JOBS) PARALLEL= cpp cpp-sanitized $(CPP_VECTORS)/.written
 	ctest --test-dir build/cpp-sanitized --output-on-failure --parallel $(JOBS)
-	S2T_CPP_BUILD=$(CURDIR)/$(CPP) S2T_CPP_BUNDLE=$(CURDIR)/$(CPP_BUNDLE) $(PYTEST) tests/cpp
+	S2T_CPP_BUILD=$(CURDIR)/$(CPP) S2T_CPP_BUNDLE=$(CURDIR)/$(CPP_BUNDLE) $(PYTEST) tests/cpp tests/exporter/pipeline/test_published_recipes.py
 
 fuzz-cpp: $(DEPENDENCIES)/.fetched  ## the readers of manifest, vocabulary and WAV against random bytes (clang's libFuzzer, a minute)
 	cpp/fetch_dependencies.sh $(DEPENDENCIES) --clang
