@@ -114,11 +114,10 @@ def _join(
     parts: Mapping[str, CheckpointFiles], config: Any, options: LoadOptions, seed: int
 ) -> tuple[Any, list[str], dict[str, WeightsRecord]]:
     """The model, the names of its weights that are random numbers, and how both files were read."""
-    cross_attention, computed = _weights_that_may_be_missing(config.decoder)
     encoder = Fit(role="encoder", ignored=options.ignored_weights)
     decoder = Fit(
         role="decoder",
-        may_be_missing=frozenset(cross_attention | computed),
+        may_be_missing=_cross_attention(config.decoder),
         ignored=options.ignored_weights,
         advice="; a decoder needs its language-model head, as AutoModelForCausalLM saves it",
         key_mapping=_SHARED_EMBEDDING,
@@ -130,24 +129,18 @@ def _join(
         model: Any = SpeechEncoderDecoderModel.from_encoder_decoder_pretrained(
             encoder_model=speech, decoder_model=text
         )
-    untrained = [f"decoder.{name}" for name in of_text.initialised if name in cross_attention]
+    untrained = [f"decoder.{name}" for name in of_text.initialised]
     if hasattr(model, "enc_to_dec_proj"):
         untrained += [f"enc_to_dec_proj.{name}" for name, _ in model.enc_to_dec_proj.named_parameters()]
     return model.eval(), untrained, {"encoder": of_speech, "decoder": of_text}
 
 
-def _weights_that_may_be_missing(decoder: Any) -> tuple[set[str], set[str]]:
-    """What a decoder has with cross-attention and not without, and tables that are computed, not learned."""
+def _cross_attention(decoder: Any) -> frozenset[str]:
+    """What a decoder has with cross-attention and not without."""
     models = []
     for add_cross_attention in (True, False):
         config = type(decoder).from_dict({**decoder.to_dict(), "add_cross_attention": add_cross_attention})
         with torch.device("meta"):
             models.append(AutoModelForCausalLM.from_config(config))
     with_it, without = (set(model.state_dict()) for model in models)
-    # Marian saves no sinusoidal positions: transformers computes them as it loads the rest.
-    computed = {
-        f"{name}.weight"
-        for name, module in models[0].named_modules()
-        if "Sinusoidal" in type(module).__name__
-    }
-    return with_it - without, computed & with_it
+    return frozenset(with_it - without)

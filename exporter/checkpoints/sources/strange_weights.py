@@ -23,7 +23,7 @@ _KINDS = (
         "a DeepSpeed ZeRO checkpoint: run its zero_to_fp32.py, which writes pytorch_model.bin",
     ),
     (
-        r"pytorch_model_fsdp.*|.*\.distcp|__0_0\.distcp",
+        r"pytorch_model_fsdp.*|.*\.distcp",
         "an FSDP checkpoint in parts: join them with `accelerate merge-weights`",
     ),
     (

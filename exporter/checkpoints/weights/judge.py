@@ -85,7 +85,7 @@ def judge(
     accepted: dict[str, list[str]] = {}
     refused = {"missing": [], "unexpected": []}  # type: dict[str, list[str]]
     for name in sorted(unexpected):
-        why = _why_extra(model, name, tensors.get(name), role)
+        why = _why_extra(model, name, tensors, role)
         if why is None and any(fnmatchcase(name, pattern) for pattern in ignored):
             why = IGNORED
         (refused["unexpected"] if why is None else accepted.setdefault(why, [])).append(name)
@@ -106,8 +106,8 @@ def _why_missing(model: Any, name: str, role: str) -> str | None:
     return COMPUTED if "Sinusoidal" in type(module).__name__ else None
 
 
-def _why_extra(model: Any, name: str, tensor: Tensor | None, role: str) -> str | None:
-    part = _part(name, role)
+def _why_extra(model: Any, name: str, tensors: Mapping[str, Tensor], role: str) -> str | None:
+    part, tensor = _part(name, role), tensors.get(name)
     if _CONSTANTS.search(name) and (tensor is None or tensor.numel() == 1):
         return CONSTANTS
     if tensor is not None:
@@ -120,7 +120,7 @@ def _why_extra(model: Any, name: str, tensor: Tensor | None, role: str) -> str |
         return TEXT_ENCODER
     if part.role == "decoder" and _DECODER_TRAINING.search(part.name):
         return TRAINING
-    return OTHER_HEADS if role and _is_head(model, name, tensor) else None
+    return OTHER_HEADS if role == "encoder" and _is_head(model, name, tensors) else None
 
 
 def _is_half_of_a_text_model(model: Any, role: str) -> bool:
@@ -154,17 +154,14 @@ def _is_copy(decoder: Any, name: str, tensor: Tensor) -> bool:
     )
 
 
-def _is_head(model: Any, name: str, tensor: Tensor | None) -> bool:
-    """Whether a half's file has it outside of the model proper: what reads the states, and gives none."""
-    base = str(getattr(model, "base_model_prefix", ""))
-    return (
-        tensor is not None and bool(base) and not name.startswith(f"{base}.") and not _own_module(model, name)
-    )
+def _is_head(model: Any, name: str, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether an encoder's file has it beside the model proper: what reads the states, and gives none.
 
-
-def _own_module(model: Any, name: str) -> bool:
-    """Whether the model has a part where the name begins: then it is an unknown piece of it, and no head."""
-    return any(name.startswith(f"{child}.") for child, _ in model.named_children())
+    Only a file that names the model proper can tell: in one without the prefix, every name is the encoder's own.
+    """
+    prefix = f"{model.base_model_prefix}."
+    named = any(other.startswith(prefix) for other in tensors)
+    return named and name in tensors and not name.startswith(prefix)
 
 
 def _part(name: str, role: str) -> Part:

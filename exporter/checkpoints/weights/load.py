@@ -17,7 +17,7 @@ from exporter.checkpoints.weights.files import find_weight_files
 from exporter.checkpoints.weights.flax import flax_tensors
 from exporter.checkpoints.weights.judge import Verdict, judge
 from exporter.checkpoints.weights.names import Renaming, fitting, is_wrapped
-from exporter.checkpoints.weights.record import WeightsRecord, shown
+from exporter.checkpoints.weights.record import WeightsRecord, listed
 from exporter.checkpoints.weights.stored import Stored, open_tensors
 from exporter.checkpoints.weights.ties import broken_ties
 from exporter.errors import CheckpointError, brief_error
@@ -60,7 +60,7 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
     if was_speech2text2(getattr(config, "decoder", None)):
         tensors, converted = with_positions(tensors, config.decoder), (*converted, NOTE)
     # Files as they are go transformers' usual way, so that it stays the judge of what they mean.
-    # So do those with an adapter beside: transformers would take it or not, as peft is installed or not.
+    # Not those with an adapter beside: transformers would take it or not, as peft is installed or not.
     renamed = bool(renaming.removed) or stored.wrapper is not None or stored.form == "flax"
     changed = renamed or bool(converted) or bool(adapter_files(files.directory))
     default_dtype = _default_dtype(config, stored)
@@ -193,7 +193,7 @@ def _problems(verdict: Verdict, mismatched: Collection[Any]) -> list[str]:
 
 def _listed(names: Collection[str]) -> str:
     """All of a few names; of many those that differ in more than the layer's number, and of these the first."""
-    return ", ".join(sorted(names)) if len(names) <= _MOST else shown(names, _MOST).partition(" x ")[2]
+    return ", ".join(sorted(names)) if len(names) <= _MOST else listed(names, _MOST)
 
 
 def _refusal(files: CheckpointFiles, problems: list[str], verdict: Verdict) -> str:

@@ -50,7 +50,7 @@ class WeightsRecord:
 
     def notes(self) -> list[str]:
         """One line each for what a user should know of it."""
-        notes = [f"{what}" for what in self.converted]
+        notes = list(self.converted)
         if self.form == "flax":
             notes.append("the weights are Flax's, converted by name and shape")
         if self.removed or self.wrapper:
@@ -64,7 +64,7 @@ class WeightsRecord:
                 f"transformers' own default would compute in {self.default_dtype}"
             )
         if self.accepted:
-            listed = "; ".join(f"{why}: {shown(names)}" for why, names in sorted(self.accepted.items()))
+            listed = "; ".join(f"{why}: {_counted(names)}" for why, names in sorted(self.accepted.items()))
             notes.append(
                 f"weights that cannot change a result do not fit the model, and are passed over: {listed}"
             )
@@ -81,9 +81,12 @@ def by_layer(names: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted({_LAYER_NUMBER.sub(".*", name) for name in names}))
 
 
-def shown(names: Collection[str], most: int = _SHOWN) -> str:
-    """How many names there are, and the first of them with layer numbers as ``*``."""
+def listed(names: Collection[str], most: int = _SHOWN) -> str:
+    """The first names, with layer numbers as ``*``, and how many more there are."""
     grouped: Sequence[str] = by_layer(names)
     rest = f", and {len(grouped) - most} more" if len(grouped) > most else ""
-    count = f"{len(names)} x " if len(names) > 1 else ""
-    return f"{count}{', '.join(grouped[:most])}{rest}"
+    return f"{', '.join(grouped[:most])}{rest}"
+
+
+def _counted(names: Collection[str]) -> str:
+    return f"{len(names)} x {listed(names)}" if len(names) > 1 else listed(names)

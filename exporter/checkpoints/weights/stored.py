@@ -79,13 +79,14 @@ def _pickled(path: Path) -> Mapping[str, Any]:
 
 
 def _unwrapped(files: CheckpointFiles, stored: Mapping[str, Any]) -> tuple[dict[str, Tensor], str | None]:
-    tensors = {name: value for name, value in stored.items() if isinstance(value, Tensor)}
-    if tensors:
-        return tensors, None
+    # The wrappers first: a trainer's file may hold a tensor of its own beside them, a step or a loss.
     for key in _WRAPPERS:
         inner = stored.get(key)
         if isinstance(inner, Mapping) and any(isinstance(value, Tensor) for value in inner.values()):
             return {name: value for name, value in inner.items() if isinstance(value, Tensor)}, key
+    tensors = {name: value for name, value in stored.items() if isinstance(value, Tensor)}
+    if tensors:
+        return tensors, None
     raise CheckpointError(
         f"{files.source}: the weights hold no tensors, but {', '.join(sorted(map(str, stored))[:5]) or 'nothing'}: "
         "save the model again with save_pretrained()"

@@ -327,3 +327,19 @@ def test_an_encoder_with_a_layer_too_many(tmp_path: Path, bert: Path) -> None:
     (path / "config.json").write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"the weights do not fit the configuration: 16 unexpected: "):
         load(path, bert)
+
+
+def test_what_a_headless_encoder_has_beside_its_parts_is_no_head(
+    encoder: Path, bert: Path, tmp_path: Path
+) -> None:
+    """A subclass saves its own positions under such a name, and computes with them."""
+    path = Path(shutil.copytree(encoder, tmp_path / "subclass"))
+    change_weights(path, lambda weights: weights.update({"pos_emb.weight": torch.ones(3, 3)}))
+    with pytest.raises(CheckpointError, match=r"1 unexpected: pos_emb\.weight;"):
+        load(path, bert)
+
+
+def test_what_a_decoder_has_beside_its_parts_may_be_decoded_with(encoder: Path, decoder: Path) -> None:
+    change_weights(decoder, lambda weights: weights.update({"pos_emb.weight": torch.ones(3, 3)}))
+    with pytest.raises(CheckpointError, match=r"1 unexpected: pos_emb\.weight;"):
+        load(encoder, decoder)
