@@ -94,7 +94,7 @@ def read_generation_config(files: CheckpointFiles) -> GenerationConfig:
     """
     path = files.directory / GENERATION_CONFIG
     if not path.is_file():
-        return _options_of_config(files)
+        return options_of_config(files)
     try:
         options = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -107,7 +107,12 @@ def read_generation_config(files: CheckpointFiles) -> GenerationConfig:
         raise CheckpointError(f"{path} cannot be read by transformers: {brief_error(error)}") from error
 
 
-def _options_of_config(files: CheckpointFiles) -> GenerationConfig:
+def options_of_config(files: CheckpointFiles) -> GenerationConfig:
+    """The generation options in config.json, whatever generation_config.json says.
+
+    Raises:
+        CheckpointError: config.json is missing, or an option in it is malformed.
+    """
     try:
         return GenerationConfig.from_model_config(dict(read_config_json(files)))
     except CheckpointError:

@@ -67,6 +67,7 @@ def read_raw_config(files: CheckpointFiles) -> RawConfig:
             f"{files.directory / 'config.json'} describes no {' and no '.join(absent)}: save the model again"
         )
     reasons = [_quantised(where, held) for where, held in _levels(document).items() if _is_quantised(held)]
+    reasons += _misspelt_adapter(document["encoder"])
     for held in _levels(document).values():
         for name in _OURS:
             held.pop(name, None)
@@ -141,6 +142,17 @@ def _quantised(where: str, held: Mapping[str, Any]) -> str:
         "export starts from floating weights: export the model that was quantised, and ask for --precision int8; or "
         "load this one where its library runs, dequantize() and save_pretrained()"
     )
+
+
+def _misspelt_adapter(encoder: Mapping[str, Any]) -> list[str]:
+    """The spelling of wav2vec2's adapter before transformers 4.13, which published it; today's classes pass it over."""
+    if not encoder.get("add_adaptor") or "add_adapter" in encoder:
+        return []
+    return [
+        "the encoder of config.json has add_adaptor, which transformers spells add_adapter since 4.13, as it does the "
+        "weights of these layers: take a newer revision of the checkpoint (facebook/wav2vec2-xls-r-300m-en-to-15 has "
+        "one)"
+    ]
 
 
 def _start_is_padding(document: Mapping[str, Any]) -> list[str]:

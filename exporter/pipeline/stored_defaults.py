@@ -13,13 +13,15 @@ from typing import Any, Final
 
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.companions.generation_defaults import (
+    GENERATION_CONFIG,
+    IDLE_WITHOUT_DO_SAMPLE,
     SUPPORTED,
     file_of,
     is_harmless,
     options_from,
     supported_values,
 )
-from exporter.checkpoints.configuration import read_generation_config
+from exporter.checkpoints.configuration import options_of_config, read_generation_config
 from exporter.checkpoints.pair import SPECIAL_TOKENS
 from exporter.errors import CheckpointError, ExportError
 from exporter.options import ExportOptions
@@ -40,6 +42,17 @@ _WITHOUT_EFFECT: Final = {
 """Options whose ids eager never looks up, with what such an id comes to that no token has."""
 _LIMITS: Final = {"max_length": 0, "min_length": 0, "max_new_tokens": 1, "min_new_tokens": 1}
 """Lengths, with how many tokens of the prompt they leave out: a bundle's own prompt is the start token."""
+_UNSET: Final = {
+    "early_stopping": False,
+    "length_penalty": 1.0,
+    "max_length": 20,
+    "min_length": 0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "repetition_penalty": 1.0,
+}
+"""What transformers 4 wrote into config.json for options that nobody had set."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +99,7 @@ def stored_defaults(
         *_left_out(unknown, file, geometry),
         *_shortened(cut, found, file, geometry),
         *_unreachable(found, file, geometry),
-        *(_lost(checkpoint) if is_pair else ()),
+        *(_lost(checkpoint) if is_pair else _older(checkpoint)),
     ]
     return StoredDefaults(found, file, {**{name: values[name] for name in unknown}, **cut}, tuple(notes))
 
@@ -234,6 +247,35 @@ def _unreachable(options: GenerationOptions, file: str, geometry: DecoderGeometr
         "in eager PyTorch no end token comes before the last one; store a longer text with --max-new-tokens, or "
         f"leave {name} out with --ignore-generation-option"
     ]
+
+
+def _older(checkpoint: Checkpoint) -> list[str]:
+    """A sentence where transformers 4 would have decoded by config.json, and 5 does not.
+
+    A generation_config.json that was made from config.json says so (``_from_model_config``), and 4's ``generate()``
+    made it again where config.json had changed since.
+    """
+    own, files = checkpoint.model.generation_config.to_dict(), checkpoint.files
+    if file_of(files) != GENERATION_CONFIG or not own.get("_from_model_config"):
+        return []
+    told = options_of_config(files).to_dict()
+    idle = frozenset[str]() if own.get("do_sample") or told.get("do_sample") else IDLE_WITHOUT_DO_SAMPLE
+    changed = [
+        f"{name} ({told[name]} there, {own.get(name, 'unset')} here)"
+        for name in sorted((SUPPORTED & told.keys()) - idle)
+        if told[name] not in (None, _UNSET.get(name)) and _as_list(told[name]) != _as_list(own.get(name))
+    ]
+    if not changed:
+        return []
+    return [
+        f"{GENERATION_CONFIG} was made from config.json, which has other generation options now: {', '.join(changed)}; "
+        f"the bundle follows {GENERATION_CONFIG}, as transformers 5 does (4 followed config.json)"
+    ]
+
+
+def _as_list(value: Any) -> Any:
+    """One token and a list of it are the same option."""
+    return [value] if type(value) is int else value
 
 
 def _lost(pair: Checkpoint) -> list[str]:

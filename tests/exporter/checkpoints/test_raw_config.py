@@ -107,6 +107,25 @@ def test_quantised_weights_are_refused_before_they_are_read(
     assert reasons(checkpoint) == (QUANTISED.format(where=where, method=method),)
 
 
+def test_an_adapter_layer_under_its_old_name(checkpoint: Path) -> None:
+    """transformers passes the name over, and would then find weights that it has no place for."""
+    change_json(checkpoint / "config.json", lambda c: c["encoder"].update(add_adaptor=True))
+    (checkpoint / WEIGHTS).write_bytes(b"never read")
+    change_json(checkpoint / "config.json", lambda c: c["encoder"].pop("add_adapter", None))
+    assert reasons(checkpoint) == (
+        "the encoder of config.json has add_adaptor, which transformers spells add_adapter since 4.13, as it does the "
+        "weights of these layers: take a newer revision of the checkpoint (facebook/wav2vec2-xls-r-300m-en-to-15 has "
+        "one)",
+    )
+
+
+def test_an_old_name_beside_todays_is_no_hindrance(tiny: Path, checkpoint: Path) -> None:
+    change_json(
+        checkpoint / "config.json", lambda c: c["encoder"].update(add_adaptor=True, add_adapter=False)
+    )
+    assert load(checkpoint).model.num_parameters() == load(tiny).model.num_parameters()
+
+
 def everywhere(checkpoint: Path, **values: Any) -> None:
     change_json(
         checkpoint / "config.json",

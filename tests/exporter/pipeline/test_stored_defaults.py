@@ -279,3 +279,33 @@ def test_what_a_pair_loses_of_its_decoders_own_options_is_said(directory: Path) 
     wrong = dataclasses.replace(checkpoint(directory, {"decoder_start_token_id": 40}), origin=pair.origin)
     with refused(f"{directory}: config.json: decoder_start_token_id has token 40, wanted ids from 0 to 39"):
         stored_defaults(wrong, options, GEOMETRY)
+
+
+# A generation_config.json that was made from config.json, which has changed since: transformers 4 follows the latter.
+
+
+def with_config(directory: Path, **values: Any) -> None:
+    config = {"model_type": "speech-encoder-decoder", "encoder": {}, "decoder": {}, **values}
+    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def test_options_that_transformers_4_would_take_from_config_json_are_said(directory: Path) -> None:
+    with_config(directory, num_beams=5, no_repeat_ngram_size=3, max_length=30, length_penalty=1.0, top_k=9)
+    defaults = found(directory, _from_model_config=True, num_beams=1, max_length=30)
+    assert defaults.options.num_beams == 1
+    assert defaults.notes == (
+        "generation_config.json was made from config.json, which has other generation options now: "
+        "no_repeat_ngram_size (3 there, unset here), num_beams (5 there, 1 here); the bundle follows "
+        "generation_config.json, as transformers 5 does (4 followed config.json)",
+    )
+
+
+@pytest.mark.parametrize("made_from_it", [False, None])
+def test_options_of_a_file_of_its_own_are_nobody_elses(directory: Path, made_from_it: bool | None) -> None:
+    with_config(directory, num_beams=5)
+    assert found(directory, _from_model_config=made_from_it, num_beams=1).notes == ()
+
+
+def test_options_that_agree_are_not_mentioned(directory: Path) -> None:
+    with_config(directory, num_beams=5, max_length=20, **{**TOKENS, "eos_token_id": [2]})
+    assert found(directory, _from_model_config=True, num_beams=5, max_length=25).notes == ()
