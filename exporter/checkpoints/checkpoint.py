@@ -14,6 +14,7 @@ from exporter.checkpoints.configuration import read_config, read_generation_conf
 from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.origin import Origin
 from exporter.checkpoints.sources.files import CheckpointFiles, OnStage, fetch_weights
+from exporter.checkpoints.weights.blank import blank_model
 from exporter.checkpoints.weights.files import missing_weights
 from exporter.checkpoints.weights.load import Fit, load_weights
 from exporter.errors import CheckpointError
@@ -76,6 +77,7 @@ def load_checkpoint(
         extractor="feature_extractor" not in own,
     )
     tokenizer, extractor = load_companions(companions, options)
+    blank_model(SpeechEncoderDecoderModel, files, config)  # or a sentence, before gigabytes are fetched
     fetch_weights(files, on_stage=on_stage)
     on_stage(LOADING)
     fit = Fit(ignored=options.ignored_weights)

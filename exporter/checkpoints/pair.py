@@ -22,6 +22,7 @@ from exporter.checkpoints.configuration import read_generation_config, read_part
 from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.origin import Origin
 from exporter.checkpoints.sources.files import CheckpointFiles, OnStage, fetch_weights
+from exporter.checkpoints.weights.blank import blank_model
 from exporter.checkpoints.weights.load import Fit, load_weights
 from exporter.checkpoints.weights.record import WeightsRecord, by_layer
 from exporter.errors import UnsupportedModelError
@@ -64,6 +65,8 @@ def load_pair(
         reasons += unsupported_options(generation, options.ignored_generation_options, file="config.json")
     if reasons:
         raise UnsupportedModelError(source, reasons)
+    blank_model(AutoModel, encoder, config.encoder)  # or a sentence, before gigabytes are fetched
+    blank_model(AutoModelForCausalLM, decoder, config.decoder)
     companions = companion_files(decoder, encoder, options, on_stage=on_stage)
     named = companions.named
     weights = {"encoder": encoder.revision is None, "decoder": decoder.revision is None}

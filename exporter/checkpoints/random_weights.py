@@ -22,6 +22,7 @@ from exporter.checkpoints.configuration import read_config, read_generation_conf
 from exporter.checkpoints.options import LoadOptions
 from exporter.checkpoints.origin import Origin
 from exporter.checkpoints.sources.files import CheckpointFiles, OnStage
+from exporter.checkpoints.weights.blank import blank_model
 
 MAKING = "make random weights"
 _AS_IT_IS = LoadOptions()
@@ -78,6 +79,7 @@ def make_checkpoint(
         tokenizer = neutral_tokenizer(int(config.decoder.vocab_size), _special(generation, config))
         neutral.append("tokenizer")
     generation = with_special_tokens(generation, config.decoder, tokenizer, files.source)
+    blank_model(SpeechEncoderDecoderModel, files, config)  # or a sentence
     on_stage(MAKING)
     model = random_model(config, seed)
     model.generation_config = generation

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def comma_names(
 
 
 def quiet_libraries(*, quiet: bool = False) -> None:
-    """Keep the libraries' notes and transformers' bars out of a command's output.
+    """Keep the libraries' notes, warnings and transformers' bars out of a command's output.
 
     The hub's bars show on a terminal, unless ``quiet``: a download of gigabytes must not look like a hang.
     """
@@ -60,6 +61,8 @@ def quiet_libraries(*, quiet: bool = False) -> None:
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415
 
+    # What a user should know of a checkpoint, the command says itself.
+    warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|huggingface_hub)\b")
     logging.set_verbosity_error()
     hub_logging.set_verbosity_error()
     logging.disable_progress_bar()  # switches off the hub's as well

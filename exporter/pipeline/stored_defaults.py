@@ -13,18 +13,13 @@ from typing import Any, Final
 
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.checkpoints.companions.generation_defaults import (
-    GENERATION_CONFIG,
-    IDLE_WITHOUT_DO_SAMPLE,
-    SUPPORTED,
     file_of,
-    is_harmless,
     options_from,
     supported_values,
 )
-from exporter.checkpoints.configuration import options_of_config, read_generation_config
-from exporter.checkpoints.pair import SPECIAL_TOKENS
 from exporter.errors import CheckpointError, ExportError
 from exporter.options import ExportOptions
+from exporter.pipeline.overruled_options import followed_by_transformers_4, lost_by_joining
 from graphs import DecoderGeometry
 from s2t_runtime.errors import OptionError
 from s2t_runtime.options.generation import GenerationOptions
@@ -42,17 +37,6 @@ _WITHOUT_EFFECT: Final = {
 """Options whose ids eager never looks up, with what such an id comes to that no token has."""
 _LIMITS: Final = {"max_length": 0, "min_length": 0, "max_new_tokens": 1, "min_new_tokens": 1}
 """Lengths, with how many tokens of the prompt they leave out: a bundle's own prompt is the start token."""
-_UNSET: Final = {
-    "early_stopping": False,
-    "length_penalty": 1.0,
-    "max_length": 20,
-    "min_length": 0,
-    "no_repeat_ngram_size": 0,
-    "num_beams": 1,
-    "num_return_sequences": 1,
-    "repetition_penalty": 1.0,
-}
-"""What transformers 4 wrote into config.json for options that nobody had set."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +82,8 @@ def stored_defaults(
     notes = [
         *_left_out(unknown, file, geometry),
         *_shortened(cut, found, file, geometry),
-        *_unreachable(found, file, geometry),
-        *(_lost(checkpoint) if is_pair else _older(checkpoint)),
+        *(_unreachable(found, file, geometry) or _unstated(found, file, geometry)),
+        *(lost_by_joining(checkpoint) if is_pair else followed_by_transformers_4(checkpoint)),
     ]
     return StoredDefaults(found, file, {**{name: values[name] for name in unknown}, **cut}, tuple(notes))
 
@@ -249,50 +233,12 @@ def _unreachable(options: GenerationOptions, file: str, geometry: DecoderGeometr
     ]
 
 
-def _older(checkpoint: Checkpoint) -> list[str]:
-    """A sentence where transformers 4 would have decoded by config.json, and 5 does not.
-
-    A generation_config.json that was made from config.json says so (``_from_model_config``), and 4's ``generate()``
-    made it again where config.json had changed since.
-    """
-    own, files = checkpoint.model.generation_config.to_dict(), checkpoint.files
-    if file_of(files) != GENERATION_CONFIG or not own.get("_from_model_config"):
+def _unstated(options: GenerationOptions, file: str, geometry: DecoderGeometry) -> list[str]:
+    """A sentence where nobody has said how long a text may be, and transformers' own number holds."""
+    if options.max_length is not None or options.max_new_tokens is not None:
         return []
-    told = options_of_config(files).to_dict()
-    idle = frozenset[str]() if own.get("do_sample") or told.get("do_sample") else IDLE_WITHOUT_DO_SAMPLE
-    changed = [
-        f"{name} ({told[name]} there, {own.get(name, 'unset')} here)"
-        for name in sorted((SUPPORTED & told.keys()) - idle)
-        if told[name] not in (None, _UNSET.get(name)) and _as_list(told[name]) != _as_list(own.get(name))
-    ]
-    if not changed:
-        return []
+    longest = _plan(options, geometry).max_length
     return [
-        f"{GENERATION_CONFIG} was made from config.json, which has other generation options now: {', '.join(changed)}; "
-        f"the bundle follows {GENERATION_CONFIG}, as transformers 5 does (4 followed config.json)"
-    ]
-
-
-def _as_list(value: Any) -> Any:
-    """One token and a list of it are the same option."""
-    return [value] if type(value) is int else value
-
-
-def _lost(pair: Checkpoint) -> list[str]:
-    """A sentence where the decoder has generation options of its own, which joining it loses in eager too."""
-    joined = pair.model.generation_config.to_dict()
-    own = read_generation_config(pair.files).to_dict()
-    lost = [
-        f"{name} {value}"
-        for name, value in sorted(own.items())
-        if (name in SUPPORTED or not is_harmless(name, value))
-        and name not in SPECIAL_TOKENS
-        and value is not None
-        and value != joined.get(name)
-    ]
-    if not lost:
-        return []
-    return [
-        f"{', '.join(lost)} of the decoder's own generation options do not hold for the pair, as after "
-        "SpeechEncoderDecoderModel.from_encoder_decoder_pretrained: --max-new-tokens and --num-beams store others"
+        f"{file} says nothing of how long a text may be: as in eager PyTorch it ends after {longest} tokens, start "
+        "token included; store another length with --max-new-tokens"
     ]

@@ -4,6 +4,7 @@ Given: the files of a checkpoint, and its configuration.
 Open to: exporter.checkpoints.
 
 Goes out:
+    blank: blank_model
     files: missing_weights
     load: Fit, load_weights
     record: WeightsRecord, by_layer

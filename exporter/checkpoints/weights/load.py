@@ -13,6 +13,7 @@ from exporter.checkpoints.adapters import adapter_files
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.checkpoints.speech2text2 import NOTE, was_speech2text2, with_positions
 from exporter.checkpoints.weights.adapter import merged
+from exporter.checkpoints.weights.blank import blank_model
 from exporter.checkpoints.weights.files import find_weight_files
 from exporter.checkpoints.weights.flax import flax_tensors
 from exporter.checkpoints.weights.judge import Verdict, judge
@@ -55,7 +56,7 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
     """
     stored, converted = _opened(factory, files, config, fit)
     _refuse_unmerged(files, stored)
-    renaming = _renaming(factory, config, stored)
+    renaming = _renaming(factory, files, config, stored)
     tensors = {renaming(name): tensor for name, tensor in stored.tensors.items()}
     if was_speech2text2(getattr(config, "decoder", None)):
         tensors, converted = with_positions(tensors, config.decoder), (*converted, NOTE)
@@ -93,16 +94,10 @@ def load_weights(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) ->
     return model.eval(), record
 
 
-def blank_model(factory: Any, config: Any) -> Any:
-    """The model without memory for its weights, to look at names, shapes and module types."""
-    with torch.device("meta"):
-        return factory.from_config(config) if hasattr(factory, "_model_mapping") else factory(config=config)
-
-
 def _opened(factory: Any, files: CheckpointFiles, config: Any, fit: Fit) -> tuple[Stored, tuple[str, ...]]:
     found = find_weight_files(files)
     if found.form == "flax":
-        return flax_tensors(files, found, blank_model(factory, config), whole=not fit.role)
+        return flax_tensors(files, found, blank_model(factory, files, config), whole=not fit.role)
     return open_tensors(files, found), ()
 
 
@@ -131,11 +126,11 @@ def _require_known_names(
     )
 
 
-def _renaming(factory: Any, config: Any, stored: Stored) -> Renaming:
+def _renaming(factory: Any, files: CheckpointFiles, config: Any, stored: Stored) -> Renaming:
     names = stored.tensors.keys()
-    return (
-        fitting(names, blank_model(factory, config).state_dict().keys()) if is_wrapped(names) else Renaming()
-    )
+    if not is_wrapped(names):
+        return Renaming()
+    return fitting(names, blank_model(factory, files, config).state_dict().keys())
 
 
 def _load(
@@ -150,7 +145,7 @@ def _load(
     try:
         source: dict[str, Any] = {"pretrained_model_name_or_path": files.directory}
         if not as_they_are:
-            factory = type(blank_model(factory, config))
+            factory = type(blank_model(factory, files, config))
             source = {"pretrained_model_name_or_path": None, "state_dict": dict(tensors)}
         return factory.from_pretrained(
             **source,
@@ -164,7 +159,7 @@ def _load(
             key_mapping=dict(fit.key_mapping) or None,
         )
     except Exception as error:  # safetensors, pickle and transformers each raise types of their own
-        misshapen = _misshapen(factory, config, tensors)
+        misshapen = _misshapen(factory, files, config, tensors)
         if misshapen:
             raise CheckpointError(_refusal(files, [misshapen], Verdict())) from error
         raise CheckpointError(
@@ -172,9 +167,11 @@ def _load(
         ) from error
 
 
-def _misshapen(factory: Any, config: Any, tensors: Mapping[str, Tensor]) -> str | None:
+def _misshapen(
+    factory: Any, files: CheckpointFiles, config: Any, tensors: Mapping[str, Tensor]
+) -> str | None:
     """Weights of another shape than the model's, where transformers fails before it has compared them (ties)."""
-    wanted = blank_model(factory, config).state_dict()
+    wanted = blank_model(factory, files, config).state_dict()
     shapes = [
         (name, tuple(tensors[name].shape), tuple(own.shape))
         for name, own in wanted.items()

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -297,6 +298,22 @@ def test_the_hubs_bars_show_on_a_terminal_unless_quiet(
         assert are_progress_bars_disabled() != shown
     finally:
         enable_progress_bars()
+
+
+def test_the_libraries_own_warnings_are_left_out_and_others_are_not() -> None:
+    code = "import warnings\nwarnings.warn('of ' + __name__)"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        quiet_libraries(quiet=True)
+        for module in (
+            "transformers.generation.utils",
+            "peft.utils",
+            "torch.onnx",
+            "transformers_of_mine",
+            "mine",
+        ):
+            exec(code, {"__name__": module})  # noqa: S102 - what is run stands above
+    assert [str(one.message) for one in caught] == ["of transformers_of_mine", "of mine"]
 
 
 def test_the_spinner_stands_back_while_the_hub_draws_its_bars() -> None:
