@@ -4,6 +4,7 @@ from graphs.decoder.attention import CrossAttention, CrossAttentionMode, attenti
 from graphs.decoder.cross_attention import find_cross_attention
 from graphs.decoder.families import traceable
 from graphs.decoder.geometry import decoder_geometry
+from graphs.decoder.joining import ids_fed_alone
 from graphs.decoder.output_projection import restricted_output, restriction_fault
 from graphs.decoder.probe import encoder_state_width
 from graphs.decoder.step_graphs import FirstStepGraph, WithPastGraph
@@ -39,6 +40,7 @@ __all__ = [
     "encoder_state_width",
     "find_cross_attention",
     "first_step_signature",
+    "ids_fed_alone",
     "restricted_output",
     "restriction_fault",
     "traceable",

@@ -168,6 +168,7 @@ class SpeechToText:
             vocab_size=decoder.vocab_size,
             max_positions=decoder.max_positions,
             output_ids=self._output_ids,
+            alone_ids=decoder.alone_ids,
         )
 
     def close(self) -> None:

@@ -37,6 +37,7 @@ PlanContext context_of(const Bundle& bundle) {
     context.languages = {manifest.languages.begin(), manifest.languages.end()};
     context.vocabulary = bundle.output_vocabulary();
     context.max_positions = manifest.decoder.max_positions;
+    context.alone_ids = manifest.decoder.alone_ids;
     return context;
 }
 

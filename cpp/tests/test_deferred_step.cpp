@@ -29,10 +29,10 @@ void check_same(const Candidates& found, const Candidates& wanted) {
 }
 
 /// Both ways through the same calls; returns how many tokens a row was fed at each step.
-std::vector<std::size_t> compare(const std::vector<Call>& calls, bool with_logits) {
+std::vector<std::size_t> compare(const std::vector<Call>& calls, bool with_logits, bool joins = true) {
     ScriptedStep plain(mixed);
     ScriptedStep step(mixed);
-    DeferredStep deferred(step);
+    DeferredStep deferred(step, joins);
     plain({2, 1}, prompts, own, 1, false);
     deferred.defer({2, 1}, prompts, own);
     for (const Call& call : calls) {
@@ -59,9 +59,28 @@ TEST_SUITE("deferred_step") {
               std::vector<std::size_t>{2, 1, 1});
     }
 
+    TEST_CASE("nothing is joined where the decoder would see it elsewhere") {
+        CHECK(compare({{Numbers(6, 6), each}, {{2, 3, 4, 5, 6, 7}, {2, 0, 1, 5, 5, 3}}}, true, false) ==
+              std::vector<std::size_t>{2, 1, 1});
+    }
+
+    TEST_CASE("a plan joins what no measured token forbids") {
+        PlanContext context;
+        context.defaults.decoder_start_token_id = 1;
+        context.vocabulary = OutputVocabulary(vocabulary);
+        CHECK(plan_search(context, {}).joins_prompt);
+        context.alone_ids = TokenIds{1, 5};
+        CHECK(!plan_search(context, {}).joins_prompt);
+        GenerateOptions options;
+        options.decoder_start_token_id = 2;
+        CHECK(plan_search(context, options).joins_prompt);
+        context.alone_ids.reset();
+        CHECK(!plan_search(context, options).joins_prompt);
+    }
+
     TEST_CASE("what waits is fed before more may wait") {
         ScriptedStep step(mixed);
-        DeferredStep deferred(step);
+        DeferredStep deferred(step, true);
         deferred.defer({2, 1}, prompts, own);
         deferred.defer({2, 1}, Numbers{6, 6}, own);
         CHECK(step.fed == std::vector<std::size_t>{2});

@@ -43,6 +43,10 @@ TEST_SUITE("variants") {
 
     TEST_CASE("lengths that a bundle stores give way as in s2t_runtime") { CHECK(check_variants("lengths", 5) >= 10); }
 
+    TEST_CASE("padding in front gives the results of eager PyTorch, whether forced tokens join it or not") {
+        check_variants("beginnings", 2);
+    }
+
     TEST_CASE("a model says which tokens it can write") {
         CHECK(digits().output_token_ids().empty());
         const Model model = Model::load(vector_path("bundles/restricted"), one_thread());

@@ -6,7 +6,7 @@ Open to: benchmarks, exporter.commands, exporter.onnx, exporter.parity, exporter
 
 Goes out:
     checkpoint: Checkpoint
-    configuration: read_generation_config
+    configuration: options_of_config, read_generation_config
     load: load_source
     options: LoadOptions
     pair: SPECIAL_TOKENS

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.errors import CheckpointError
-from exporter.parity.coverage import coverage_for
+from exporter.parity.coverage import beginnings, coverage_for
 from exporter.parity.decodings import (
     EXACT,
     LOG_MEL_SCORE_TOLERANCE,
     Allowance,
+    compare_beginnings,
     compare_decodings,
     compare_defaults,
 )
@@ -79,6 +80,9 @@ def check_parity(
         # Tokens that a lower precision may choose otherwise lead away from eager's, the further the longer a text is.
         most_new = coverage.longest_default if policy is None else coverage.max_new_tokens
         shortest = min(spoken, key=lambda utterance: len(utterance.samples))
+        if policy is None:
+            asked = beginnings(model, checkpoint.model.config.decoder.pad_token_id)
+            decodings += compare_beginnings(reference, model, shortest, asked, allowance)
         decodings.append(compare_defaults(reference, model, shortest, most_new, allowance))
         steps = None if policy is None else _steps(reference, session, manifest, spoken, policy)
     versions = {name: installed_version(name) for name in _VERSIONS}

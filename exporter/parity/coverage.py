@@ -51,6 +51,38 @@ class Coverage:
         return sets
 
 
+def beginnings(model: SpeechToText, padding: int | None) -> list[dict[str, Any]]:
+    """Short searches that begin as few recipes do: what a decoder makes of its padding token is seen nowhere else.
+
+    A forced token behind each kind of start token, and prompts with padding in them.
+
+    Args:
+        model: the bundle.
+        padding: the decoder's own padding token; None: it has none.
+    """
+    plan = model.plan()
+    if padding is not None and not 0 <= padding < plan.vocab_size:
+        padding = None
+    start, positions = plan.prompt[0], model.manifest.decoder.max_positions
+    special = {start, padding, *plan.eos_token_ids, *plan.suppress_tokens}
+    written = range(plan.vocab_size) if plan.output_ids is None else plan.output_ids.tolist()
+    forced = next((token for token in written if token not in special), None)
+    new = _FEW_TOKENS if positions is None else min(_FEW_TOKENS, positions - 2)
+    if forced is None or new < 1:
+        return []
+    starts = [start, *plan.eos_token_ids[:1], *([] if padding is None else [padding])]
+    sets: list[dict[str, Any]] = [
+        {"decoder_start_token_id": token, "forced_bos_token_id": forced} for token in dict.fromkeys(starts)
+    ]
+    if padding is not None and padding in written:
+        sets += [
+            {"decoder_start_token_id": start, "decoder_prompt_ids": (start, padding, forced)},
+            {"decoder_start_token_id": padding, "decoder_prompt_ids": (padding, forced)},
+        ]
+    return [{**options, "num_beams": 2, "max_new_tokens": new} for options in sets]
+
+
+_FEW_TOKENS = 4
 _GREEDY: dict[str, Any] = {"num_beams": 1}
 _FIVE_BEAMS: dict[str, Any] = {
     "num_beams": 5,

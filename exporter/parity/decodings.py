@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import GenerationConfig
 
 from exporter.checkpoints.companions.generation_defaults import SUPPORTED, is_harmless
@@ -81,9 +82,8 @@ def compare_decodings(
     rows = []
     without, ranked = _left_out(reference, _ignored(model.manifest)), _not_drawn(reference)
     for asked in ({**ranked, **one} for one in options):
-        expected = [
-            reference.generate([utterance.samples], **{**without, **asked})[0] for utterance in utterances
-        ]
+        told = as_generate_takes_them({**without, **asked})
+        expected = [reference.generate([utterance.samples], **told)[0] for utterance in utterances]
         rate = reference.checkpoint.extractor.sampling_rate
         alone = [model.generate(utterance.samples, sampling_rate=rate, **asked) for utterance in utterances]
         together = model.generate(
@@ -93,6 +93,33 @@ def compare_decodings(
             batch = {**asked, "batch": len(utterances)}
             rows.append(_compare(reference, utterance, asked, wanted, single, allowance))
             rows.append(_compare(reference, utterance, batch, wanted, batched, allowance))
+    return rows
+
+
+def compare_beginnings(
+    reference: EagerReference,
+    model: SpeechToText,
+    utterance: Utterance,
+    options: Sequence[Mapping[str, Any]],
+    allowance: Allowance = EXACT,
+) -> list[GenerateRow]:
+    """Decode one utterance with every option set, alone.
+
+    Args:
+        reference: the checkpoint.
+        model: the bundle, in float32: behind tokens that training never saw, lower precisions need not agree.
+        utterance: audio.
+        options: as ``beginnings`` makes them.
+        allowance: how near the two must come.
+    """
+    rate = reference.checkpoint.extractor.sampling_rate
+    without, ranked = _left_out(reference, _ignored(model.manifest)), _not_drawn(reference)
+    rows = []
+    for asked in ({**ranked, **one} for one in options):
+        told = as_generate_takes_them({**without, **asked})
+        wanted = reference.generate([utterance.samples], **told)[0]
+        result = model.generate(utterance.samples, sampling_rate=rate, **asked)
+        rows.append(_compare(reference, utterance, asked, wanted, result, allowance))
     return rows
 
 
@@ -144,6 +171,13 @@ def _otherwise(reference: EagerReference, model: SpeechToText, plan: SearchPlan,
     ):
         told["max_new_tokens"] = new
     return told
+
+
+def as_generate_takes_them(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a bundle's call as those of eager's ``generate``, which takes a prompt as a tensor."""
+    told = dict(options)
+    prompt = told.pop("decoder_prompt_ids", None)
+    return told if prompt is None else {**told, "decoder_input_ids": torch.tensor([prompt])}
 
 
 def eager_options(reference: EagerReference, ignored: Collection[str] = ()) -> dict[str, Any]:

@@ -30,12 +30,12 @@ from exporter.pipeline.precision_graphs import AudioLimits, PrecisionGraphs
 from exporter.pipeline.stored_defaults import StoredDefaults, stored_defaults
 from exporter.pipeline.tokenizer_check import tokenizer_remarks
 from exporter.reference.audio_limits import min_samples, padding_is_safe
-from exporter.reference.prompt import usual_prompt
+from exporter.reference.prompt import prompt_ids, usual_prompt
 from exporter.reference.recordings import read_recordings
 from exporter.reference.step_errors import end_tokens
 from exporter.reference.utterance import Utterance
 from exporter.tokenizers.files import write_tokenizer
-from graphs import DecoderGeometry, decoder_geometry
+from graphs import DecoderGeometry, decoder_geometry, ids_fed_alone
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.bundles.manifest import AudioInfo, Manifest
 from s2t_runtime.bundles.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
@@ -211,7 +211,8 @@ def _write_files(
     info = AudioInfo(audio.rate, audio.shortest, audio.longest, padding_safe)
     policies = {precision: found.record for precision, found in graphs.policies.items()}
     stored, changed = defaults.options, defaults.changed
-    return Findings(geometry, info, stored, languages, detokenizer, graphs.written, policies, changed)
+    alone = ids_fed_alone(checkpoint.model.decoder, prompt_ids(stored, languages))
+    return Findings(geometry, info, stored, languages, detokenizer, alone, graphs.written, policies, changed)
 
 
 def _restricted(

@@ -53,6 +53,8 @@ class Findings:
     generation: GenerationOptions
     languages: Mapping[str, int]
     detokenizer: Detokenizer | None
+    alone_ids: tuple[int, ...]
+    """Behind which no forced token may be fed in the same step."""
     graphs: Mapping[str, WrittenGraphs]
     policies: Mapping[str, PrecisionPolicy] = dataclasses.field(default_factory=dict)
     """Of the precisions that are not float32 throughout."""
@@ -69,7 +71,8 @@ def build_manifest(
     parity: Literal["passed", "not checked"] = "not checked",
 ) -> Manifest:
     """The manifest of a bundle, whose graphs were compared with eager PyTorch or were not."""
-    decoder = _decoder_info(findings.geometry, findings.graphs[options.precisions[0]].cross_attention)
+    cross_attention = findings.graphs[options.precisions[0]].cross_attention
+    decoder = _decoder_info(findings.geometry, cross_attention, findings.alone_ids)
     return Manifest(
         format_version=decoder.format_version,
         model=_model_info(checkpoint),
@@ -88,7 +91,9 @@ def build_manifest(
     )
 
 
-def _decoder_info(geometry: DecoderGeometry, cross_attention: CrossAttentionMode) -> DecoderInfo:
+def _decoder_info(
+    geometry: DecoderGeometry, cross_attention: CrossAttentionMode, alone_ids: tuple[int, ...]
+) -> DecoderInfo:
     size = geometry.output_size
     return DecoderInfo(
         layers=geometry.layers,
@@ -99,6 +104,7 @@ def _decoder_info(geometry: DecoderGeometry, cross_attention: CrossAttentionMode
         cross_attention=cross_attention,
         max_candidates=min(geometry.columns, MAX_CANDIDATES),
         output_vocabulary=None if size is None else OutputVocabularyInfo(OUTPUT_VOCABULARY, size),
+        alone_ids=alone_ids,
     )
 
 

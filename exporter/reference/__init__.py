@@ -7,8 +7,9 @@ Goes out:
     audio_limits: min_samples, padding_is_safe
     eager: EagerEncoding, EagerHypotheses, EagerReference, Waveform
     hard_audio: AudioCase, hard_audio, recorded
+    own_spread: own_spread
     probe_audio: probe_utterance
-    prompt: usual_prompt
+    prompt: prompt_ids, usual_prompt
     recordings: read_recordings
     step_errors: MEASURES, StepMeasure, counted_steps, end_tokens, log_softmax, step_count, step_errors
     utterance: Utterance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +78,10 @@ class EagerReference:
 
     def encode(self, waveforms: Sequence[Waveform]) -> EagerEncoding:
         """Feature extractor, encoder, projection and mask, as SpeechEncoderDecoderModel.forward does it."""
-        features = self.features(waveforms)
+        return self.encode_features(self.features(waveforms))
+
+    def encode_features(self, features: Mapping[str, Tensor]) -> EagerEncoding:
+        """The same from what ``features`` gives."""
         values = features[self.input_name]
         # generate() makes a mask of ones where the feature extractor gives none.
         attention = features.get("attention_mask", torch.ones(values.shape[:2], dtype=torch.long))
@@ -132,17 +135,12 @@ class EagerReference:
 
     def log_probability(self, waveform: Waveform, tokens: Sequence[int], prompt: int) -> float:
         """Eager's own log-probability of a hypothesis: sum over the tokens behind the prompt."""
-        encoding = self.encode([waveform])
+        encoding, cache = self.encode([waveform]), self.new_cache()
         sequence = torch.tensor([tokens])
-        with torch.no_grad():
-            output = self.model.decoder(
-                input_ids=sequence[:, :-1],
-                encoder_hidden_states=encoding.states,
-                encoder_attention_mask=encoding.mask,
-                use_cache=False,
-            )
-        log_probs = torch.log_softmax(self._columns(output.logits[0].float()), -1)[prompt - 1 :]
-        return float(self.of_tokens(log_probs, sequence[0, prompt:, None]).sum())
+        # One by one, as generate() does: fed together, tokens beside padding have other positions in some families.
+        parts = sequence[:, :-1].split((prompt, *[1] * (len(tokens) - 1 - prompt)), dim=1)
+        logits = torch.cat([self.decode(part, encoding, cache) for part in parts])
+        return float(self.of_tokens(torch.log_softmax(logits, -1), sequence[0, prompt:, None]).sum())
 
     @staticmethod
     def new_cache() -> EncoderDecoderCache:

@@ -7,6 +7,24 @@ from collections.abc import Mapping
 from s2t_runtime.options.generation import GenerationOptions
 
 
+def prompt_ids(defaults: GenerationOptions, languages: Mapping[str, int]) -> frozenset[int]:
+    """The ids that a call is likely to begin with, by the stored options and the languages: of each the tokens.
+
+    Args:
+        defaults: the stored generation options.
+        languages: language code -> token id.
+    """
+    named = (
+        defaults.decoder_start_token_id,
+        defaults.bos_token_id,
+        defaults.pad_token_id,
+        defaults.forced_bos_token_id,
+        *(defaults.eos_token_id if isinstance(defaults.eos_token_id, tuple) else (defaults.eos_token_id,)),
+        *languages.values(),
+    )
+    return frozenset(token for token in named if token is not None)
+
+
 def usual_prompt(defaults: GenerationOptions, languages: Mapping[str, int]) -> list[int]:
     """The start token, and the token that is forced behind it or names a language, where there is one.
 

@@ -8,6 +8,7 @@ Goes out:
     cross_attention: find_cross_attention
     families: traceable
     geometry: decoder_geometry
+    joining: ids_fed_alone
     output_projection: restricted_output, restriction_fault
     probe: encoder_state_width
     step_graphs: FirstStepGraph, WithPastGraph

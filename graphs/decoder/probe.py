@@ -29,8 +29,10 @@ def probe(decoder: PreTrainedModel) -> tuple[EncoderDecoderCache, Tensor]:
 
 
 def decode_tokens(decoder: Any, tokens: Tensor, cache: EncoderDecoderCache) -> Tensor:
-    """Logits [1, tokens, vocab] of eager's own pass; the cache grows in place."""
-    states = torch.zeros((1, PROBE_FRAMES, encoder_state_width(decoder.config)), dtype=decoder.dtype)
+    """Logits [rows, tokens, vocab] of eager's own pass; the cache grows in place."""
+    states = torch.zeros(
+        (len(tokens), PROBE_FRAMES, encoder_state_width(decoder.config)), dtype=decoder.dtype
+    )
     with torch.no_grad():
         output = decoder(
             input_ids=tokens,

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from graphs.cache_layout import empty_cache, tensors_from_cache
 from graphs.encoder.families import PositionTables, traceable_encoder
+from graphs.encoder.group_norm import exact_group_norms
 from graphs.encoder.log_mel import LogMelFeatures, LogMelSettings
 from graphs.encoder.waveform import WaveformFeatures, WaveformSettings, mask_from_lengths
 
@@ -133,7 +134,12 @@ class EncoderGraph(nn.Module):
     def encode(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's own states [batch, frames, width] and their mask bool [batch, frames]."""
         values, lengths = self.features(audio, audio_lengths), self.features.lengths(audio_lengths)
-        with MaskedAssignment(), self.positions.in_use(), traceable_encoder(self.encoder):
+        with (
+            MaskedAssignment(),
+            self.positions.in_use(),
+            traceable_encoder(self.encoder),
+            exact_group_norms(self.encoder),
+        ):
             if self.features.settings.masks_padding:
                 valid = mask_from_lengths(lengths, values.shape[1])
                 with masks_from_lengths(self.encoder, lengths):

@@ -56,11 +56,11 @@ class WaveformFeatures(nn.Module):
             return padded
         if not settings.masks_padding:
             # The feature extractor then knows no lengths: its statistics run over the padding too.
-            centred = padded - _sum(padded) / padded.shape[-1]
+            centred = padded - exact_sum(padded) / padded.shape[-1]
             return centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + 1e-7)
         weights = valid.to(audio.dtype)
         count = weights.sum(-1, keepdim=True)
-        centred = (audio - _sum(audio * weights) / count) * weights
+        centred = (audio - exact_sum(audio * weights) / count) * weights
         variance = centred.square().sum(-1, keepdim=True) / count
         return torch.where(valid, centred / torch.sqrt(variance + 1e-7), padding)
 
@@ -69,7 +69,7 @@ class WaveformFeatures(nn.Module):
         return audio_lengths
 
 
-def _sum(values: Tensor) -> Tensor:
+def exact_sum(values: Tensor) -> Tensor:
     """Sum over the last axis, to more digits than float32 addition in any order would give.
 
     Digital silence becomes -mean / deviation, and the encoder's layer norms raise silence to full scale:

@@ -146,7 +146,8 @@ class DecoderInfo:
     """The decoder's shape: what a host needs to make empty caches and to check its options.
 
     ``vocab_size`` counts the ids that the graphs take; ``output_vocabulary`` says which of them have a column in
-    ``logits`` and can be written, None: all.
+    ``logits`` and can be written, None: all. ``alone_ids`` are those behind which no forced token may be fed in the
+    same step, as the export measured it; None: nobody measured, so that none may.
     """
 
     layers: int
@@ -157,6 +158,7 @@ class DecoderInfo:
     cross_attention: Annotated[str, OneOf(("shared", "expanded"))]
     max_candidates: int
     output_vocabulary: OutputVocabularyInfo | None = None
+    alone_ids: tuple[int, ...] | None = None
 
     @property
     def written_tokens(self) -> int:

@@ -9,7 +9,7 @@ call sets goes before the bundle's of either kind, where transformers lets ``max
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
@@ -53,6 +53,8 @@ class SearchPlan:
     decay: tuple[int, float] | None = None  # length behind which end tokens become more likely, and factor
     prefix_allowed_tokens_fn: PrefixFunction | None = None
     renormalize_logits: bool = False
+    # Whether the prompt and the token forced behind it may be fed in one step. The bundle's, no option.
+    joins_prompt: bool = field(default=True, compare=False, repr=False)
     # Token id of each column of the logits, ascending; None: column and id are one. The bundle's, no option.
     output_ids: Int64 | None = field(default=None, compare=False, repr=False)
 
@@ -70,6 +72,7 @@ def plan_search(
     vocab_size: int,
     max_positions: int | None,
     output_ids: Int64 | None = None,
+    alone_ids: Collection[int] | None = (),
 ) -> SearchPlan:
     """Resolve a call's options over a bundle's defaults over transformers' global ones.
 
@@ -80,6 +83,7 @@ def plan_search(
         vocab_size: size of the decoder's vocabulary.
         max_positions: positions that the decoder has, None where it has no limit.
         output_ids: int64, the ids that a restricted output projection has, ascending; None: all.
+        alone_ids: those behind which no forced token may be fed in the same step; None: any may be one.
 
     Raises:
         OptionError: an option is out of range, contradicts another or would be ignored.
@@ -119,6 +123,7 @@ def plan_search(
         decay=_decay(merged, len(prompt)),
         prefix_allowed_tokens_fn=merged.prefix_allowed_tokens_fn,
         renormalize_logits=merged.renormalize_logits or False,
+        joins_prompt=alone_ids is not None and not set(prompt).intersection(alone_ids),
         output_ids=output_ids,
     )
 

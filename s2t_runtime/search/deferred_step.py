@@ -3,6 +3,9 @@
 Where the rules force what follows, nothing has to be computed to know it. So what was to be fed waits, and goes
 into the decoder together with the forced token: one reading of the weights and one product with the vocabulary
 less. Where nothing comes behind (a forced end), it is never fed at all.
+
+Where the decoder would see the forced token at another place (a start token that is the padding token, with positions
+counted from that one), both are fed one by one, as eager does it.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ class DeferredStep:
     beams of the call after that are looked up in the rows that there are.
     """
 
-    def __init__(self, step: StepFunction) -> None:
+    def __init__(self, step: StepFunction, *, joins: bool = True) -> None:
+        """Wrap a step function; ``joins``: what waits may be fed together with what is behind it."""
         self._step = step
+        self._joins = joins
         self._waiting: tuple[Int64, Int64] | None = None
         self._beams_a_row = 1
 
@@ -45,7 +50,7 @@ class DeferredStep:
 
     def _alike(self, tokens: Int64) -> bool:
         """Whether all beams of an utterance go on in the same way from the same row."""
-        single = self._waiting is not None and self._waiting[0].shape[1] == 1
+        single = self._joins and self._waiting is not None and self._waiting[0].shape[1] == 1
         return single and bool((tokens == tokens[:, :1]).all())
 
     def _feed_waiting(self) -> None:

@@ -41,7 +41,7 @@ class RowSource:
     """Asks the step function for as many candidates as the rules of the step need."""
 
     def __init__(self, step: StepFunction, plan: SearchPlan, *, keep: int, max_candidates: int) -> None:
-        self._step = DeferredStep(step)
+        self._step = DeferredStep(step, joins=plan.joins_prompt)
         self._rules = Rules(plan)
         self._plan = plan
         self._keep = min(keep, plan.width)

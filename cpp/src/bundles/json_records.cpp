@@ -138,6 +138,14 @@ std::optional<RecordReader> RecordReader::optional_object(const char* name) {
                                                 : std::optional(RecordReader(problems_, *value, inside(name)));
 }
 
+std::optional<std::vector<std::int64_t>> RecordReader::optional_integers(const char* name) {
+    const Json* const value = find(name);
+    if (value == nullptr || value->is_null()) {
+        return std::nullopt;
+    }
+    return items(value, name, [&](const Json& item, const std::string& path) { return as_integer(item, path); });
+}
+
 void RecordReader::any_mapping(const char* name) {
     structure(required(name), name, Json::value_t::object, "an object");
 }

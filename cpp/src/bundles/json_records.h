@@ -82,6 +82,9 @@ class RecordReader {
         return items(find(name), name, read);
     }
 
+    /// Each integer of an array that may be null or absent: unset then.
+    std::optional<std::vector<std::int64_t>> optional_integers(const char* name);
+
     /// The value of a field that is read elsewhere, nullptr where it is missing.
     const Json* required(const char* name);
 

@@ -111,6 +111,7 @@ DecoderInfo read_decoder(RecordReader reader) {
     if (auto listed = reader.optional_object("output_vocabulary")) {
         decoder.output_vocabulary = OutputVocabularyInfo{listed->text("path"), listed->integer("count")};
     }
+    decoder.alone_ids = reader.optional_integers("alone_ids");
     return decoder;
 }
 

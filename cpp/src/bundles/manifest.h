@@ -59,6 +59,8 @@ struct DecoderInfo {
     std::optional<std::int64_t> max_positions;
     std::int64_t max_candidates = 0;
     std::optional<OutputVocabularyInfo> output_vocabulary;  ///< unset: the logits have a column for each id
+    /// Behind which no forced token may be fed in the same step; unset: nobody measured, so that none may.
+    std::optional<std::vector<std::int64_t>> alone_ids;
 
     /// Tokens that the decoder can write: columns of its logits.
     std::int64_t written_tokens() const { return output_vocabulary ? output_vocabulary->count : vocab_size; }

@@ -202,6 +202,14 @@ void refuse_sampling(const GenerateOptions& options) {
     }
 }
 
+/// Whether what is forced behind the prompt may be fed with it.
+bool joins(const TokenIds& prompt, const std::optional<TokenIds>& alone) {
+    const auto is_alone = [&](std::int64_t token) {
+        return std::find(alone->begin(), alone->end(), token) != alone->end();
+    };
+    return alone && std::none_of(prompt.begin(), prompt.end(), is_alone);
+}
+
 }  // namespace
 
 SearchPlan plan_search(const PlanContext& context, const GenerateOptions& call) {
@@ -212,6 +220,7 @@ SearchPlan plan_search(const PlanContext& context, const GenerateOptions& call) 
     SearchPlan plan;
     plan.vocabulary = context.vocabulary;
     plan.prompt = prompt_of(merged);
+    plan.joins_prompt = joins(plan.prompt, context.alone_ids);
     const auto prompt = static_cast<std::int64_t>(plan.prompt.size());
     set_forced_bos(plan, context, call);
     const Lengths lengths = plan_lengths(context.defaults, call, prompt, context.max_positions);

@@ -16,7 +16,8 @@ namespace s2t {
 
 /// Everything the search needs to know.
 struct SearchPlan {
-    TokenIds prompt;  ///< fed first, start token first
+    TokenIds prompt;            ///< fed first, start token first
+    bool joins_prompt = true;  ///< whether the token forced behind it may be fed in the same step
     std::int64_t num_beams = 1;
     std::int64_t num_return_sequences = 1;
     std::int64_t max_length = 0;  ///< in all, prompt included
@@ -48,6 +49,7 @@ struct PlanContext {
     std::map<std::string, std::int64_t> languages;
     OutputVocabulary vocabulary;
     std::optional<std::int64_t> max_positions;
+    std::optional<TokenIds> alone_ids = TokenIds{};  ///< behind which no forced token may be fed; unset: any may be one
 };
 
 /// Throws OptionError: an option is out of range, contradicts another or would be ignored.

@@ -44,7 +44,7 @@ Candidates DeferredStep::operator()(RowShape shape, Ids tokens, Ids beam_index, 
 
 /// Whether something waits, and all beams of an utterance go on in the same way from the same row.
 bool DeferredStep::alike(RowShape shape, Ids tokens) const {
-    if (waiting_.batch == 0 || waiting_.beams != 1) {
+    if (!joins_ || waiting_.batch == 0 || waiting_.beams != 1) {
         return false;
     }
     for (std::size_t row = 0; row < shape.rows(); ++row) {

@@ -19,7 +19,9 @@ namespace s2t {
 /// the call after that are looked up in the rows that there are.
 class DeferredStep final : public Step {
   public:
-    explicit DeferredStep(Step& step) : step_(step) {}
+    /// `joins`: what waits may be fed together with what is behind it. Not where the decoder would see the latter at
+    /// another place then: a start token that is the padding token, with positions counted from that one.
+    DeferredStep(Step& step, bool joins) : step_(step), joins_(joins) {}
 
     /// Append tokens to the beams, as a call would; no scores are wanted behind them.
     void defer(RowShape shape, Ids tokens, Ids beam_index);
@@ -34,6 +36,7 @@ class DeferredStep final : public Step {
     std::vector<std::int64_t> rows_of(Ids beam_index) const;
 
     Step& step_;
+    bool joins_;
     RowShape waiting_;  ///< batch 0: nothing waits
     std::vector<std::int64_t> waiting_tokens_, waiting_rows_;
     std::int64_t beams_a_row_ = 1;

@@ -7,7 +7,7 @@
 namespace s2t {
 
 RowSource::RowSource(Step& step, const SearchPlan& plan, std::size_t keep, std::size_t max_candidates)
-    : step_(step),
+    : step_(step, plan.joins_prompt),
       plan_(plan),
       rules_(plan),
       bias_(plan),

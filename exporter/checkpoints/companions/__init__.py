@@ -5,8 +5,8 @@ Open to: exporter.checkpoints, exporter.parity, exporter.pipeline.
 
 Goes out:
     chosen: adjusted, companion_files, load_companions
-    generation_defaults: GENERATION_CONFIG, SUPPORTED, file_of, is_harmless, options_from,
-        supported_values, unsupported_options
+    generation_defaults: GENERATION_CONFIG, IDLE_WITHOUT_DO_SAMPLE, SUPPORTED, file_of, is_harmless,
+        options_from, supported_values, unsupported_options
     languages: find_languages
     loading: feature_settings, load_extractor, load_tokenizer
     neutral: neutral_extractor, neutral_tokenizer

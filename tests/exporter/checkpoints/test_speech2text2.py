@@ -107,6 +107,7 @@ def test_a_bundle_of_one_decodes_as_the_class_does(checkpoint: Path, tmp_path: P
     assert list(hypothesis.tokens) == tokens
 
 
+@pytest.mark.broad
 def test_the_answers_of_transformers_4(old_checkpoints: Path, tmp_path: Path) -> None:
     source = old_checkpoints / "speech2text2-tiny"
     export_checkpoint(str(source), ExportOptions(tmp_path / "bundle"))

@@ -71,6 +71,7 @@ def eager(made: Path, *, normalised: bool) -> tuple[list[int], float]:
     return found.sequences[0].tolist(), float(found.sequences_scores[0])
 
 
+@pytest.mark.broad
 def test_samples_are_not_normalised(made: Path) -> None:
     wanted, score = eager(made, normalised=False)
     assert abs(score - eager(made, normalised=True)[1]) > 1e-3  # so it can be seen
@@ -83,6 +84,7 @@ def test_samples_are_not_normalised(made: Path) -> None:
     assert manifest["provenance"]["options"]["normalize"] is False
 
 
+@pytest.mark.broad
 def test_ids_beyond_the_tokenizer_are_tokens_and_no_text(made: Path) -> None:
     seen: list[s2t_runtime.TokenEvent] = []
     with s2t_runtime.load(made / "bundle") as model:
@@ -95,6 +97,7 @@ def test_ids_beyond_the_tokenizer_are_tokens_and_no_text(made: Path) -> None:
     assert list(seen[-1].tokens) == tokens
 
 
+@pytest.mark.broad
 def test_the_host_in_cpp_does_the_same(made: Path) -> None:
     build = os.environ.get("S2T_CPP_BUILD")
     if build is None:

@@ -125,7 +125,10 @@ GOLDEN = """\
     "max_positions": null,
     "cross_attention": "shared",
     "max_candidates": 32,
-    "output_vocabulary": null
+    "output_vocabulary": null,
+    "alone_ids": [
+      1
+    ]
   },
   "generation": {
     "early_stopping": "never",
@@ -231,7 +234,7 @@ def small_manifest() -> Manifest:
         graphs={"fp32": graphs},
         files={"fp32/encoder.onnx": FileInfo(7, "0f"), "tokenizer.json": FileInfo(2, "aa")},
         default_precision="fp32",
-        decoder=DecoderInfo(2, 4, 8, 32, None, "shared", 32),
+        decoder=DecoderInfo(2, 4, 8, 32, None, "shared", 32, alone_ids=(1,)),
         generation={"early_stopping": "never", "num_beams": 5, "suppress_tokens": [1, 2]},
         languages={"de": 7, "fr": 8},
         detokenizer=Detokenizer("metaspace", "▁", "always", clean_up_tokenization_spaces=True),
@@ -294,6 +297,10 @@ def test_fields_with_a_default_may_be_missing() -> None:
     assert Manifest.from_json(json.dumps(changed)).detokenizer is None
     del changed["decoder"]["output_vocabulary"]
     assert Manifest.from_json(json.dumps(changed)).decoder.output_vocabulary is None
+    changed["decoder"]["alone_ids"] = None
+    assert Manifest.from_json(json.dumps(changed)).decoder.alone_ids is None
+    del changed["decoder"]["alone_ids"]
+    assert Manifest.from_json(json.dumps(changed)).decoder.alone_ids is None
 
 
 def test_a_restricted_output_is_of_format_3_so_that_older_readers_refuse_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,29 @@ def test_beams_that_differ_are_fed_one_by_one(plain: Any, step: Any) -> None:
     found, wanted = (one(tokens, EACH, 4) for one in (deferred, plain))
     np.testing.assert_array_equal(found.ids, wanted.ids)
     assert [call.new for call in step.calls] == [2, 1]
+
+
+def test_nothing_is_joined_where_the_decoder_would_see_it_elsewhere(plain: Any, step: Any) -> None:
+    deferred = DeferredStep(step, joins=False)
+    deferred.defer(PROMPT, OWN)
+    plain(PROMPT, OWN, 1)
+    crossed = ids([2, 0, 1], [5, 5, 3])
+    for tokens, beam_index in (
+        (ids([[6]] * 3, [[6]] * 3), EACH),
+        (ids([[2], [3], [4]], [[5], [6], [7]]), crossed),
+    ):
+        found, wanted = (one(tokens, beam_index, 4) for one in (deferred, plain))
+        np.testing.assert_array_equal(found.ids, wanted.ids)
+    assert [call.new for call in step.calls] == [2, 1, 1]
+
+
+@pytest.mark.parametrize("joins", [True, False])
+def test_a_search_obeys_its_plan(plan_of: Any, step: Any, joins: bool) -> None:
+    plan = dataclasses.replace(
+        plan_of(num_beams=2, max_new_tokens=3, forced_bos_token_id=6), joins_prompt=joins
+    )
+    search(step, plan, 2, max_candidates=100)
+    assert [call.new for call in step.calls][:2] == ([2, 1] if joins else [1, 1])
 
 
 def test_what_waits_is_fed_before_more_may_wait(step: Any) -> None:

@@ -175,7 +175,7 @@ def test_every_rule_of_the_plan_is_in_the_table(plan_of: Any) -> None:
     assert set(RULES) <= plan
     lengths_and_widths = {
         "prompt", "num_beams", "num_return_sequences", "max_length", "length_penalty", "early_stopping",
-        "eos_token_ids", "pad_token_id", "begin_index", "vocab_size", "output_ids", "language",
+        "eos_token_ids", "pad_token_id", "begin_index", "vocab_size", "output_ids", "language", "joins_prompt",
     }  # fmt: skip
     assert plan - set(RULES) == lengths_and_widths
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.reference.eager_search import (
     EOS,
+    PAD,
     START,
     VOCAB,
     EagerStep,
@@ -103,7 +104,7 @@ def option_sets(draw: st.DrawFn) -> dict[str, Any]:
     if beams > 1:
         options["length_penalty"] = draw(st.sampled_from((-1.0, 0.0, 0.6, 1.0, 2.0)))
         options["early_stopping"] = draw(st.sampled_from((True, False, "never")))
-    prompt = draw(st.sampled_from((None, None, (START, 7), (9, 8, 7))))
+    prompt = draw(st.sampled_from((None, None, (START, 7), (9, 8, 7), (PAD, 7), (START, PAD, EOS))))
     if prompt is not None:
         options["decoder_prompt_ids"] = prompt
     room = draw(st.integers(1, 9))

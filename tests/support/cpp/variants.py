@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from support.cpp.alterations import edit
+from support.cpp.beginnings import beginning_variants
 from support.cpp.golden_vectors import CHECKPOINT, golden_audio, write_json
 from support.cpp.runtime_answers import answer, answers
 from support.digits.scale import RATE, Waveform
@@ -87,6 +88,7 @@ def write_variants(bundle: Path, directory: Path, rng: np.random.Generator) -> N
         {"name": "restricted, by eager", "bundle": str(restricted), "precision": "fp32", "cases": cases}
     )
     variants += _lengths(directory / "bundles", audio)
+    variants += beginning_variants(directory / "bundles" / "beginnings", audio)
     write_json(directory / "variants.json", {"cases": variants})
 
 

@@ -24,7 +24,7 @@ from exporter.pipeline.manifest_builder import Findings, build_manifest
 from exporter.pipeline.stored_defaults import stored_defaults
 from exporter.reference.audio_limits import min_samples, padding_is_safe
 from exporter.tokenizers.files import write_tokenizer
-from graphs import decoder_geometry, encoder_signature, encoder_state_width
+from graphs import decoder_geometry, encoder_signature, encoder_state_width, ids_fed_alone
 from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.manifest import AudioInfo
 from s2t_runtime.bundles.output_vocabulary import OUTPUT_VOCABULARY, write_output_vocabulary
@@ -105,6 +105,7 @@ def write_restricted(
         defaults,
         {},
         write_tokenizer(checkpoint.tokenizer, path),
+        ids_fed_alone(decoder, ()),
         {
             "fp32": WrittenGraphs(
                 encoder_signature(geometry, encoder_state_width(decoder.config)),

@@ -30,6 +30,7 @@ from graphs import (
     encoder_state_width,
     find_cross_attention,
     first_step_signature,
+    ids_fed_alone,
     with_past_signature,
 )
 from s2t_runtime.bundles.manifest import AudioInfo
@@ -179,6 +180,7 @@ def _complete_bundle(checkpoint: Checkpoint, path: Path) -> None:
         stored_defaults(checkpoint, ExportOptions(output=path), geometry).options,
         {},
         write_tokenizer(checkpoint.tokenizer, path),
+        ids_fed_alone(decoder, ()),
         {"fp32": graphs},
     )
     write_manifest(

@@ -88,6 +88,7 @@ def test_a_missing_weight_is_named(once: Once, tmp_path: Path) -> None:
     assert refusal(path).endswith(": 1 missing: encoder.feature_projection.projection.weight")
 
 
+@pytest.mark.broad
 def test_a_bundle_decodes_as_the_converted_model_does(old_checkpoints: Path, tmp_path: Path) -> None:
     source = old_checkpoints / "flax-bart-tiny"
     result = export_checkpoint(str(source), ExportOptions(tmp_path / "bundle"))
