@@ -45,7 +45,7 @@ PlanContext context_of(const Bundle& bundle) {
 struct Model::Loaded {
     Loaded(Bundle opened, const std::string& precision, const LoadOptions& options)
         : bundle(std::move(opened)),
-          session(bundle, precision, options.provider, options.threads),
+          session(bundle, precision, options.provider, options.threads, options.spin),
           detokenizer(detokenizer_of(bundle)),
           vocabulary(Vocabulary::read(bundle.path_of("vocabulary.bin"))),
           context(context_of(bundle)) {}

@@ -56,21 +56,30 @@ class OnnxSession:
     are held once.
     """
 
-    def __init__(self, bundle: Bundle, precision: str, *, provider: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: str,
+        *,
+        provider: str,
+        threads: int | None,
+        spin: bool | None = None,
+    ) -> None:
         """Load the graphs.
 
         Args:
             bundle: an opened bundle.
             precision: one that the bundle holds.
             provider: a key of ``EXECUTION_PROVIDERS``.
-            threads: of ONNX Runtime's pool for one operator; None lets it count the physical cores.
+            threads: of ONNX Runtime's pool for one operator; None takes the cores that this process may use.
+            spin: whether they wait for the next operator by spinning; None takes the default.
 
         Raises:
             OptionError: unknown provider or impossible thread count.
             SessionError: this onnxruntime cannot use the provider, or a graph cannot be loaded.
         """
         graphs: PrecisionInfo = bundle.precision(precision)
-        loader = GraphLoader(ort, provider, bundle, precision, threads)
+        loader = GraphLoader(ort, provider, bundle, precision, threads, spin=spin)
         self.device, self._limits = loader.device, loader.limits
         loaded = {graph: loader.load(graph) for graph in larger_first(bundle, precision)}
         self._encoder, self._decoder = loaded[ENCODER], loaded[WITH_PAST]
