@@ -6,17 +6,18 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, overload
+from typing import Any, Literal, NoReturn, Self, Unpack, overload
 
 import numpy as np
 
 from s2t_runtime.audio import AudioSource, check_audio, read_audio
 from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.manifest import Manifest
-from s2t_runtime.errors import ClosedError, OptionError
+from s2t_runtime.errors import ClosedError, OptionError, PickleError
 from s2t_runtime.options.call import DecodingOptions
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.plan import SearchPlan, plan_search
+from s2t_runtime.processes import LoadingProcess
 from s2t_runtime.results import Hypothesis, Result, TokenEvent
 from s2t_runtime.search.search import Observer, SearchResult, search
 from s2t_runtime.sessions.open import open_session
@@ -72,12 +73,16 @@ def load(
 
 
 class SpeechToText:
-    """A loaded model. ``generate`` may be called from many threads; each call owns its cache."""
+    """A loaded model. ``generate`` may be called from many threads; each call owns its cache.
+
+    It belongs to the process that loaded it: in a fork ``generate`` raises, and all else does no harm.
+    """
 
     def __init__(self, bundle: Bundle, session: Session[Any]) -> None:
         """Wrap an opened bundle; ``load`` is the usual way here."""
         self._bundle = bundle
         self._session: Session[Any] | None = session
+        self._process = LoadingProcess()
         self._detokenize = load_detokenizer(bundle)
         self._defaults = GenerationOptions.from_dict(bundle.manifest.generation)
         self._output_ids = bundle.output_ids()
@@ -148,10 +153,11 @@ class SpeechToText:
         Raises:
             AudioError: unreadable, empty, too short, too long or not finite audio.
             OptionError: an unknown or impossible option, or one that leaves no token to draw.
-            SessionError: ONNX Runtime failed.
+            SessionError: ONNX Runtime failed, or this is a fork of the process that loaded the model.
             ClosedError: the model was closed.
         """
         started_s = time.perf_counter()
+        self._process.check()
         session = self._session  # once: another thread may close the model meanwhile
         if session is None:
             raise ClosedError
@@ -181,10 +187,21 @@ class SpeechToText:
         )
 
     def close(self) -> None:
-        """Let go of the session; calls in progress finish, later ones raise ClosedError."""
+        """Let go of the session; calls in progress finish, later ones raise ClosedError. Harmless in a fork."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse pickle and copy.
+
+        Raises:
+            PickleError: always.
+        """
+        raise PickleError(
+            "a loaded model cannot be pickled or copied, because its sessions live in this process alone: hand over "
+            f"the path of its bundle, {str(self._bundle.root)!r}, and load that in the other process"
+        )
 
     def __enter__(self) -> Self:
         """Return the model itself."""
