@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle  # noqa: TID251 - to see that it is refused
 import re
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
 import pytest
 from support.forks import in_fork, run_script
+from support.places import ROOT
 
-from s2t_runtime import PickleError, SessionError, SpeechToText
+from s2t_runtime import PickleError, SpeechToText
 from s2t_runtime.processes import LoadingProcess, keep_in_forks
 
-RECORDING = Path("examples/digits/recordings/several_digits_427.wav").resolve()
+RECORDING = ROOT / "examples" / "digits" / "recordings" / "several_digits_427.wav"
 
 REFUSED = (
     r"the model was loaded in process \d+ and is used in process \d+, a fork of it, which has none of its threads: "
@@ -194,5 +198,16 @@ def test_a_model_is_not_data(model: SpeechToText, digits_bundle: Path, take: obj
     assert isinstance(raised.value, TypeError)  # what pickle itself raises
 
 
-def test_the_error_is_one_that_callers_expect() -> None:
-    assert issubclass(SessionError, RuntimeError)
+@pytest.mark.parametrize("given", [None, "0"])
+def test_telemetry_is_off_unless_it_is_asked_for(given: str | None) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {} if given is None else {"ORT_DISABLE_TELEMETRY": given}
+    script = "import os, s2t_runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    assert done.stdout.strip() == (given or "1")
