@@ -9,10 +9,23 @@ For example::
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
-from s2t_runtime.errors import AudioError, BundleError, ClosedError, OptionError, S2TError, SessionError
+from s2t_runtime.errors import (
+    AudioError,
+    BundleError,
+    ClosedError,
+    OptionError,
+    PickleError,
+    S2TError,
+    SessionError,
+)
 from s2t_runtime.results import Hypothesis, Result, TokenEvent
+
+# From 1.29 on onnxruntime starts a thread as it is imported, which reports to its makers what is run. A process that is
+# forked later has not got it, and waits for it for ever as it ends. Set before anything of ours imports onnxruntime.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from s2t_runtime.model import SpeechToText, load
@@ -45,6 +58,7 @@ __all__ = [
     "GenerationOptions",
     "Hypothesis",
     "OptionError",
+    "PickleError",
     "Result",
     "S2TError",
     "SessionError",

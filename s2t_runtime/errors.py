@@ -4,7 +4,8 @@ S2TError
 ├── BundleError    (ValueError)    the bundle is missing, altered, newer than this runtime or malformed
 ├── AudioError     (ValueError)    the recording cannot be read, or is too short, too long or not finite
 ├── OptionError    (ValueError)    a decoding option is unknown, out of range or contradicts another
-├── SessionError   (RuntimeError)  ONNX Runtime or TensorRT refused to load or run a graph
+├── SessionError   (RuntimeError)  ONNX Runtime or TensorRT refused to load or run a graph, or a fork asked for it
+├── PickleError    (TypeError)     a model was to be pickled or copied
 └── ClosedError    (RuntimeError)  the model was closed
 
 Every message says what was got, what was wanted and what to do. Console scripts print it on one
@@ -31,7 +32,11 @@ class OptionError(S2TError, ValueError):
 
 
 class SessionError(S2TError, RuntimeError):
-    """ONNX Runtime or TensorRT could not load or run a graph, or this machine cannot use it."""
+    """ONNX Runtime or TensorRT could not load or run a graph, or this machine or a fork cannot use it."""
+
+
+class PickleError(S2TError, TypeError):
+    """A loaded model was to be pickled or copied, which is for data alone."""
 
 
 class ClosedError(S2TError, RuntimeError):

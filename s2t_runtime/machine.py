@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from s2t_runtime.default_threads import DefaultThreads, default_threads
+
 _CPU_FILE: Final = Path("/proc/cpuinfo")
 _GPU_QUERY: Final = (
     "nvidia-smi",
@@ -59,6 +61,8 @@ class Machine:
     """The newest CUDA that the driver serves, "13.1"."""
     cuda_problem: str | None = None
     """Why CUDA cannot be used by this process; None where it can."""
+    threads: DefaultThreads | None = None
+    """What a session gets that is told no number; None in records of older versions."""
 
 
 def describe_machine() -> Machine:
@@ -74,6 +78,7 @@ def describe_machine() -> Machine:
         gpu_problem=problem,
         cuda=_cuda_version() if cuda_problem is None else None,
         cuda_problem=cuda_problem,
+        threads=default_threads(),
     )
 
 

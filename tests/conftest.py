@@ -41,8 +41,9 @@ def pytest_configure() -> None:
     # Two workers share two cores: more threads than that only wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # No test may reach for the hub.
+    # No test may reach for the hub, or report to the makers of onnxruntime.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 def pytest_report_header() -> list[str]:

@@ -58,7 +58,7 @@ def measure_bundle(request: BenchRequest, say: Say = lambda _: None) -> str:
     references = _checked_references(request, bundle)
     cases, gpu = _cases(request, bundle), _gpu(request)
     environment = describe_environment(
-        bundle, threads=request.threads, gpu=None if gpu is None else gpu.bus_id
+        bundle, threads=request.threads, spin=request.spin, gpu=None if gpu is None else gpu.bus_id
     )
     with tempfile.TemporaryDirectory() as directory:
         tasks = _tasks(bundle, request, Path(directory))
@@ -151,6 +151,7 @@ def _cases(request: BenchRequest, bundle: Bundle) -> tuple[Case, ...]:
         peers=request.peers,
         against=request.against,
         threads=request.threads,
+        spin=request.spin,
     )
     return with_reference(cases, directory, held, request.threads)
 

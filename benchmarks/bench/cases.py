@@ -35,6 +35,7 @@ def choose_cases(
     peers: Sequence[str] = (),
     against: Sequence[str] = (),
     threads: int | None = None,
+    spin: bool | None = None,
 ) -> tuple[Case, ...]:
     """The cases in the order of their turns: peers, then every provider with every precision.
 
@@ -45,6 +46,7 @@ def choose_cases(
         peers: keys of ``offered_peers``.
         against: the checkpoint that peers run, as ``check-s2t --against`` takes it.
         threads: of each case on the CPU; None leaves it to each.
+        spin: whether threads of the bundle's cases spin between operators; None leaves it to the runtime.
     """
     device = "cpu" if "cpu" in providers else "cuda"
     shared: dict[str, Any] = {
@@ -61,9 +63,10 @@ def choose_cases(
     for provider in providers:
         # Engines have no threads, and say so where they are given any.
         asked = None if provider == ENGINES else threads
+        told = {} if provider == ENGINES or spin is None else {"spin": spin}
         for precision in precisions:
             settings = {"bundle": bundle, "provider": provider, "precision": precision, "threads": asked}
-            cases.append(Case(case_name(provider, precision), OWN, settings, precision))
+            cases.append(Case(case_name(provider, precision), OWN, settings | told, precision))
     return tuple(cases)
 
 

@@ -26,6 +26,8 @@ class BenchRequest:
     batches: tuple[int, ...] = (1,)
     beams: tuple[int, ...] = (1, 5)
     threads: int | None = None
+    spin: bool | None = None
+    """Of ONNX Runtime's threads; None takes the runtime's default."""
     tokens: int = 40
     audio: tuple[Path, ...] = ()
     references: Path | None = None

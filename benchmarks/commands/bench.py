@@ -102,6 +102,11 @@ def _among(known: Any, names: tuple[str, ...], kind: str) -> tuple[str, ...]:
     "--threads", type=click.IntRange(min=1), metavar="N", help="Of every case on the CPU  [default: its own]"
 )
 @click.option(
+    "--spin/--no-spin",
+    default=None,
+    help="Whether threads of the bundle's cases spin between operators  [default: the runtime's]",
+)
+@click.option(
     "--tokens",
     type=click.IntRange(min=1),
     metavar="N",

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.machine import describe_machine, installed_versions
+from s2t_runtime.sessions.onnxruntime.graph_loader import SPIN
 from s2t_runtime.sessions.tensorrt.libraries import tensorrt_versions
 
 PACKAGES: Final = (
@@ -44,13 +45,14 @@ _TIMEOUT_S: Final = 20
 
 
 def describe_environment(
-    bundle: Bundle, *, threads: int | None = None, gpu: str | None = None
+    bundle: Bundle, *, threads: int | None = None, spin: bool | None = None, gpu: str | None = None
 ) -> dict[str, Any]:
     """All of it, as JSON values; what cannot be found out is None.
 
     Args:
         bundle: what is measured.
         threads: that every peer was asked to use; None left it to each.
+        spin: whether the bundle's threads were asked to spin between operators; None left it to the runtime.
         gpu: PCI bus id of the one that is measured.
     """
     flavours, missing = tensorrt_versions()
@@ -64,6 +66,7 @@ def describe_environment(
         "versions": {"python": platform.python_version(), **installed_versions(PACKAGES)},
         "tensorrt": {**flavours, **missing},
         "threads": {"asked": threads, **{name: os.environ.get(name) for name in _THREAD_VARIABLES}},
+        "spin": SPIN if spin is None else spin,
         "commit": commit(),
         "bundle": describe_bundle(bundle),
     }

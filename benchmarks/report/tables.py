@@ -149,6 +149,8 @@ def _environment(view: View) -> Iterator[tuple[str, str]]:
     asked = {name: value for name, value in environment["threads"].items() if name != "asked"}
     yield "threads asked for", str(environment["threads"]["asked"] or "none: each case's own")
     yield "variables for threads", _pairs(asked)
+    if "spin" in environment:  # records of older versions do not say
+        yield "threads of the bundle spin between operators", "yes" if environment["spin"] else "no"
     yield "versions", _pairs({**environment["versions"], **environment["tensorrt"]})
     counts = record["repetitions"]
     yield "repetitions", f"{counts['timed']} timed after {counts['warmups']} for warm-up, cases in turns"

@@ -68,6 +68,8 @@ class Parser {
         } else if (name == "--threads") {
             request_.load.threads =
                 static_cast<int>(std::clamp<std::int64_t>(integer(name, value(name)), -1, INT32_MAX));
+        } else if (name == "--spin" || name == "--no-spin") {
+            request_.load.spin = name == "--spin";
         } else if (name == "--batch-size") {
             const std::string text = value(name);
             if (integer(name, text) < 1) {
@@ -149,7 +151,8 @@ std::string help_text() {
     }
     line("--precision", "NAME  one that the bundle holds; left out, its default");
     line("--provider", "NAME  where to run: cpu (the default) or cuda");
-    line("--threads", "N  threads of one operator; left out, one per physical core");
+    line("--threads", "N  threads of one operator; left out, one per core that may be used");
+    line("--spin", "or --no-spin: whether threads spin between operators; left out, they do not");
     line("--batch-size", "N  files decoded at once; left out, 1");
     line("--verify", "fast|full  full: all hashes");
     line("--json", "print one JSON object a line");

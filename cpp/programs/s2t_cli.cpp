@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <optional>
@@ -141,6 +142,9 @@ class Decoding {
 }  // namespace
 
 int main(int count, char** arguments) {
+#ifndef _WIN32
+    setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // as s2t_runtime does: ONNX Runtime reports to nobody unless asked to
+#endif
     try {
         const Request request = s2t::cli::parse({arguments + 1, arguments + count});
         if (request.help) {

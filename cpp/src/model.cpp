@@ -9,6 +9,7 @@
 #include "options/plan.h"
 #include "options/values.h"
 #include "search/search.h"
+#include "sessions/loading_process.h"
 #include "sessions/session.h"
 #include "text/detokenizer.h"
 #include "text/vocabulary.h"
@@ -46,7 +47,7 @@ PlanContext context_of(const Bundle& bundle) {
 struct Model::Loaded {
     Loaded(Bundle opened, const std::string& precision, const LoadOptions& options)
         : bundle(std::move(opened)),
-          session(bundle, precision, options.provider, options.threads),
+          session(std::make_shared<OnnxSession>(bundle, precision, options.provider, options.threads, options.spin)),
           detokenizer(detokenizer_of(bundle)),
           vocabulary(Vocabulary::read(bundle.path_of("vocabulary.bin"))),
           context(context_of(bundle)) {}
@@ -60,7 +61,8 @@ struct Model::Loaded {
                                 const Timings& timings_s) const;
 
     Bundle bundle;
-    OnnxSession session;
+    LoadingProcess process;
+    UnlessForked<OnnxSession> session;
     Detokenizer detokenizer;
     Vocabulary vocabulary;
     PlanContext context;
@@ -68,6 +70,7 @@ struct Model::Loaded {
 
 std::vector<Result> Model::Loaded::decode(Span<const Span<const float>> audio, const GenerateOptions& options) const {
     const Clock::time_point started = Clock::now();
+    process.check();
     const SearchPlan plan = plan_search(context, options);
     for (const Span<const float>& utterance : audio) {
         check_audio(utterance, bundle.manifest().audio);
@@ -83,14 +86,16 @@ std::vector<Result> Model::Loaded::decode(Span<const Span<const float>> audio, c
         };
     }
     const Clock::time_point encoding = Clock::now();
-    const Encoded encoded = session.encode(audio, bundle.manifest().audio.padding_safe);
+    // A callback may fork, and leave by an exception in the child.
+    const UnlessForked<Encoded> encoded(
+        std::make_shared<Encoded>(session->encode(audio, bundle.manifest().audio.padding_safe)));
     const Clock::time_point decoding = Clock::now();
-    DecoderState state = session.start(encoded);
+    const UnlessForked<DecoderState> state(std::shared_ptr<DecoderState>(new DecoderState(session->start(*encoded))));
     const auto most = static_cast<std::size_t>(bundle.manifest().decoder.max_candidates);
-    const SearchResult found = search(state, plan, audio.size(), most, callbacks);
+    const SearchResult found = search(*state, plan, audio.size(), most, callbacks);
     const Clock::time_point ended = Clock::now();
     // Where every token was forced, nothing was computed.
-    const double first_step = state.step_times_s().empty() ? 0.0 : state.step_times_s().front();
+    const double first_step = state->step_times_s().empty() ? 0.0 : state->step_times_s().front();
     return results(
         found, audio, plan,
         {seconds(encoding, decoding), first_step, seconds(decoding, ended) - first_step, seconds(started, ended)});

@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from exporter.errors import GraphError
+from s2t_runtime.default_threads import default_threads
 from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
 from s2t_runtime.sessions.onnxruntime.linked_weights import linked_weights
 
@@ -51,6 +52,7 @@ def _load(path: Path, options: ort.SessionOptions, weights: Sequence[Path]) -> o
 
 def _options() -> ort.SessionOptions:
     options = ort.SessionOptions()
+    options.intra_op_num_threads = default_threads().count
     options.log_severity_level = 3
     # As the runtime's graph_loader does: what is measured here must be what a bundle computes.
     if products_overflow(ort):

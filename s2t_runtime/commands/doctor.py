@@ -164,6 +164,7 @@ def _machine_lines(machine: Machine) -> tuple[tuple[str, str], ...]:
         ("system", machine.system),
         ("processor", cpu.model),
         ("cores", cores),
+        ("threads", _threads(machine)),
         ("memory", memory),
         ("GPU", "; ".join(gpus) or f"none: {machine.gpu_problem}"),
         (
@@ -171,6 +172,11 @@ def _machine_lines(machine: Machine) -> tuple[tuple[str, str], ...]:
             f"CUDA {machine.cuda or 'unknown'}" if not machine.cuda_problem else machine.cuda_problem,
         ),
     )
+
+
+def _threads(machine: Machine) -> str:
+    default = machine.threads
+    return "unknown" if default is None else f"{default.count} by default ({default.reason})"
 
 
 def _software_lines(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:

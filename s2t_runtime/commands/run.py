@@ -34,6 +34,7 @@ class RunRequest:
     precision: str | None = None
     provider: str = "cpu"
     threads: int | None = None
+    spin: bool | None = None
     cuda_graphs: bool = False
     batch_size: int = 1
     verify: Literal["fast", "full"] = "fast"
@@ -59,7 +60,13 @@ def _one_standard_input(_: click.Context, __: click.Parameter, audio: tuple[str,
     help="Where to run: cpu, cuda, tensorrt (engines of compile-s2t), tensorrt-ep or nv-tensorrt-rtx (onnxruntime's).",
 )
 @click.option(
-    "--threads", type=int, metavar="N", help="Threads of one operator; left out, one per physical core."
+    "--threads",
+    type=int,
+    metavar="N",
+    help="Threads of one operator; left out, one per core that may be used.",
+)
+@click.option(
+    "--spin/--no-spin", default=None, help="Whether threads spin between operators; left out, they do not."
 )
 @click.option("--cuda-graphs", is_flag=True, help="With --provider tensorrt: launch kernels as CUDA graphs.")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", default=1, help="Files decoded at once.")
@@ -134,6 +141,7 @@ def _load(request: RunRequest) -> SpeechToText:
         precision=request.precision,
         provider=request.provider,
         threads=request.threads,
+        spin=request.spin,
         cuda_graphs=request.cuda_graphs,
         verify=request.verify,
     )

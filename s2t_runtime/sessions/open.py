@@ -32,6 +32,7 @@ def open_session(
     threads: int | None,
     verify: Literal["fast", "full"],
     cuda_graphs: bool = False,
+    spin: bool | None = None,
 ) -> Session[Any]:
     """Load a bundle's graphs or engines.
 
@@ -42,9 +43,10 @@ def open_session(
         threads: of ONNX Runtime's pool for one operator; engines have none.
         verify: which engine files are hashed, as ``open_bundle`` does with the bundle's.
         cuda_graphs: launch the engines' kernels as CUDA graphs.
+        spin: whether these threads wait for the next operator by spinning; None takes the default.
 
     Raises:
-        OptionError: an unknown provider or precision, threads for engines or cuda_graphs for others.
+        OptionError: an unknown provider or precision, threads or spin for engines, or cuda_graphs for others.
         BundleError: an engine's json or plan is damaged.
         SessionError: this machine or this Python cannot use the provider, or loading failed.
     """
@@ -58,9 +60,10 @@ def open_session(
         from s2t_runtime.sessions.onnxruntime.session import OnnxSession  # noqa: PLC0415 - each side alone
 
         chosen = precision or bundle.manifest.default_precision
-        return OnnxSession(bundle, chosen, provider=provider, threads=threads)
-    if threads is not None:
-        raise OptionError(f"threads is {threads}, but engines run on the GPU: leave threads unset")
+        return OnnxSession(bundle, chosen, provider=provider, threads=threads, spin=spin)
+    for name, value in (("threads", threads), ("spin", spin)):
+        if value is not None:
+            raise OptionError(f"{name} is {value}, but engines run on the GPU: leave {name} unset")
     from s2t_runtime.sessions.tensorrt.libraries import open_engines  # noqa: PLC0415
 
     return open_engines(bundle, precision, verify=verify, cuda_graphs=cuda_graphs)

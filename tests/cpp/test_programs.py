@@ -57,7 +57,7 @@ def _comparable(record: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--language", "cy", "--num-beams", "5"),
+        ("--language", "cy", "--num-beams", "5", "--no-spin"),
         (
             "--language=de",
             "--num-beams=4",
@@ -66,7 +66,8 @@ def _comparable(record: dict[str, Any]) -> dict[str, Any]:
             "--batch-size",
             "3",
             "--threads",
-            "1",
+            "2",
+            "--spin",
         ),
         (
             "--num-beams",
@@ -270,7 +271,16 @@ def test_a_wrong_command_line_exits_with_2(cli: Path, arguments: tuple[str, ...]
 def test_every_flag_of_run_s2t_is_a_flag(cli: Path) -> None:
     shown = _run(cli, "--help").stdout
     flags = [f"--{name.replace('_', '-')}" for name in DECODING_FLAGS]
-    flags += ["--precision", "--provider", "--threads", "--batch-size", "--verify", "--json", "--stream"]
+    flags += [
+        "--precision",
+        "--provider",
+        "--threads",
+        "--spin",
+        "--batch-size",
+        "--verify",
+        "--json",
+        "--stream",
+    ]
     assert [flag for flag in flags if not re.search(rf"^  {flag} ", shown, re.MULTILINE)] == []
 
 

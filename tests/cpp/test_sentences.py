@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from s2t_runtime.bundles import bundle, verification
 from s2t_runtime.commands import run as cli_run
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.plan import plan_search
+from s2t_runtime.processes import LoadingProcess
 from s2t_runtime.search.whole_row_rules import PrefixConstraint
 
 TABLE = json.loads((ROOT / "cpp" / "sentences.json").read_text(encoding="utf-8"))
@@ -141,6 +143,12 @@ def _left_out(root: Path, patch: pytest.MonkeyPatch) -> None:
     PrefixConstraint(plan, lambda *_: [4])(np.array([[[0]]]), scores, np.ones((1, 1), dtype=np.bool_))
 
 
+def _forked(root: Path, patch: pytest.MonkeyPatch) -> None:
+    process = LoadingProcess()
+    patch.setattr(os, "getpid", lambda: 1)
+    process.check()
+
+
 EVENTS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "bundle.damaged.unreadable": _unreadable_file,
     "audio.unreadable": _unreadable_audio,
@@ -151,6 +159,7 @@ EVENTS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "cli.stdin": _standard_input,
     "option.prefix_unwritable": _left_out,
     "session.rows": _rows,
+    "session.forked": _forked,
 }
 
 

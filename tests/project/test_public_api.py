@@ -14,6 +14,7 @@ RUNTIME = {
     "GenerationOptions",
     "Hypothesis",
     "OptionError",
+    "PickleError",
     "Result",
     "S2TError",
     "SessionError",

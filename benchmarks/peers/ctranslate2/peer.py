@@ -7,7 +7,6 @@ no times of its own: a step is (time of all tokens - time of one token) / (token
 from __future__ import annotations
 
 import importlib.util
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from benchmarks.peers.ctranslate2.search import search_facts
 from benchmarks.peers.protocol import Answer, Offer, Run, StageTimes, Task
 from s2t_runtime.audio import read_audio
 from s2t_runtime.bundles.bundle import Bundle, open_bundle
+from s2t_runtime.default_threads import default_threads
 from s2t_runtime.text.loading import load_detokenizer
 
 OFFERS: Final[Mapping[str, tuple[Offer, ...]]] = MappingProxyType(
@@ -59,11 +59,11 @@ class TwoPartPeer:
             bundle: says the sampling rate and what tokens mean.
             directory: of ``prepare``.
             facts: of ``prepare``.
-            threads: of each part; None takes the cores that this process may use.
+            threads: of each part; None takes as many as a bundle would.
         """
         import ctranslate2  # noqa: PLC0415 - a peer's file is read to know its offers
 
-        count = self._threads = threads or len(os.sched_getaffinity(0))
+        count = self._threads = threads or default_threads().count
         self._view: Any = ctranslate2.StorageView.from_array
         self._encoder = ctranslate2.models.Wav2Vec2(str(directory / ENCODER), intra_threads=count)
         self._decoder = ctranslate2.models.Whisper(str(directory / DECODER), intra_threads=count)
@@ -248,7 +248,7 @@ def open_peer(
         bundle: its directory.
         directory: of both parts.
         facts: about the search.
-        threads: of each part; None takes the cores that this process may use.
+        threads: of each part; None takes as many as a bundle would.
 
     Raises:
         S2TError: the bundle cannot be read.

@@ -61,6 +61,7 @@ def open_peer(
     precision: str | None = None,
     threads: int | None = None,
     flavour: str | None = None,
+    spin: bool | None = None,
 ) -> RuntimePeer:
     """Load a bundle.
 
@@ -70,6 +71,7 @@ def open_peer(
         precision: one that it holds; None takes its default.
         threads: of ONNX Runtime.
         flavour: of the engines, where the provider is "tensorrt"; None takes any.
+        spin: whether ONNX Runtime's threads spin between operators; None takes the runtime's default.
 
     Raises:
         S2TError: it cannot be loaded here.
@@ -83,7 +85,9 @@ def open_peer(
     else:
         importlib.import_module(_BACKEND)  # its own threads do not count
         before = _threads_here()
-        session = open_session(opened, precision, provider=provider, threads=threads, verify="fast")
+        session = open_session(
+            opened, precision, provider=provider, threads=threads, verify="fast", spin=spin
+        )
         used = _pool_threads(before, _threads_here()) if provider == "cpu" else None
     timed = TimedSession(session)
     return RuntimePeer(SpeechToText(opened, timed), timed, used)

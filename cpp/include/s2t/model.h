@@ -16,6 +16,8 @@
 namespace s2t {
 
 /// Loaded once, used from any number of threads: every method is const, and each call owns its caches.
+///
+/// It belongs to the process that loaded it: in a fork `generate` throws SessionError, and all else does no harm.
 class Model {
   public:
     /// Open a bundle, check its files against its manifest and load its graphs.

@@ -23,7 +23,9 @@ struct LoadOptions {
 
     std::string precision;         ///< one that the bundle holds; empty: its default
     std::string provider = "cpu";  ///< "cpu" or "cuda"
-    std::optional<int> threads;    ///< for one operator; unset: ONNX Runtime counts the physical cores
+    /// For one operator; unset: the physical cores that this process may use, and no more than its cgroup's quota.
+    std::optional<int> threads;
+    std::optional<bool> spin;  ///< whether these threads spin between operators; unset: no
     Verify verify = Verify::fast;
 };
 

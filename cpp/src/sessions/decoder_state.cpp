@@ -46,6 +46,7 @@ DecoderState::DecoderState(const DecoderGraph& graph, const Encoded& encoded)
 Candidates DecoderState::operator()(RowShape shape, Ids tokens, Ids beam_index, std::size_t candidates,
                                     bool with_logits) {
     const Clock::time_point started = Clock::now();
+    process_.check();
     check_rows(beam_index);
     candidates_ = static_cast<std::int64_t>(candidates);
     const Candidates found = mapped_errors("running a decoder step", [&] {

@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "bundles/manifest.h"
-#include "sessions/step.h"
+#include "sessions/loading_process.h"
 #include "sessions/onnx_values.h"
+#include "sessions/step.h"
 
 namespace s2t {
 
@@ -38,8 +39,8 @@ class DecoderState final : public Step {
   public:
     DecoderState(const DecoderGraph& graph, const Encoded& encoded);
 
-    /// Throws SessionError: beam_index points outside the cache, the graph gives what its manifest does not say, or
-    /// ONNX Runtime failed.
+    /// Throws SessionError: beam_index points outside the cache, the graph gives what its manifest does not say, ONNX
+    /// Runtime failed, or a callback has forked and this is the child.
     Candidates operator()(RowShape shape, Ids tokens, Ids beam_index, std::size_t candidates,
                           bool with_logits) override;
 
@@ -55,6 +56,7 @@ class DecoderState final : public Step {
     Candidates scored(std::size_t rows, bool with_logits) const;
 
     const DecoderGraph& graph_;
+    LoadingProcess process_;
     Ort::IoBinding binding_;
     std::vector<Ort::Value> past_;    // the cache: [rows, heads, past, head_dim] each, a key and a value per layer
     std::vector<Ort::Value> scores_;  // what the last step's candidates are views of

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "messages/python_text.h"
+#include "sessions/default_threads.h"
 #include "sessions/int8_overflow.h"
 #include "sessions/linked_weights.h"
 
@@ -17,6 +18,9 @@ namespace {
 /// What `provider` may be, and what ONNX Runtime calls it.
 constexpr std::array<std::pair<const char*, const char*>, 2> providers{
     {{"cpu", "CPUExecutionProvider"}, {"cuda", "CUDAExecutionProvider"}}};
+
+/// Whether threads spin where nobody says; s2t_runtime does the same.
+constexpr bool spins_by_default = false;
 
 const char* full_name_of(const std::string& provider) {
     std::vector<std::string> known;
@@ -53,25 +57,33 @@ void append_cuda(Ort::SessionOptions& options) {
     options.AppendExecutionProvider_CUDA_V2(*cuda);
 }
 
-Ort::SessionOptions session_options(const std::string& provider, std::optional<int> threads, bool exact_products) {
+/// How a session computes.
+struct Computing {
+    std::string provider;
+    int threads;
+    bool spin;  // between operators
+    bool int8;
+};
+
+Ort::SessionOptions session_options(const Computing& computing, bool exact_products) {
     Ort::SessionOptions options;
-    options.SetIntraOpNumThreads(threads.value_or(0));
+    options.SetIntraOpNumThreads(computing.threads);
+    options.AddConfigEntry("session.intra_op.allow_spinning", computing.spin ? "1" : "0");
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
     if (exact_products) {
         options.AddConfigEntry("session.x64quantprecision", "1");
     }
-    if (provider == "cuda") {
+    if (computing.provider == "cuda") {
         append_cuda(options);
     }
     return options;
 }
 
-Ort::Session load(const Ort::Env& env, const Bundle& bundle, const std::string& graph, const std::string& provider,
-                  std::optional<int> threads, bool int8) {
+Ort::Session load(const Ort::Env& env, const Bundle& bundle, const std::string& graph, const Computing& computing) {
     const std::string path = bundle.path_of(graph);
     const std::filesystem::path file(path);
     return mapped_errors("loading " + file.filename().string(), [&] {
-        Ort::SessionOptions options = session_options(provider, threads, int8 && products_overflow(env));
+        Ort::SessionOptions options = session_options(computing, computing.int8 && products_overflow(env));
         const std::vector<MappedFile> mapped = linked_weights(options, path, bundle.weights_beside(graph));
         return Ort::Session(env, file.c_str(), options);
     });
@@ -116,7 +128,7 @@ void check_runtime(bool found, const std::string& version) {
 }
 
 OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, const std::string& provider,
-                         std::optional<int> threads) {
+                         std::optional<int> threads, std::optional<bool> spin) {
     const OrtApiBase* const base = OrtGetApiBase();
     check_runtime(base->GetApi(ORT_API_VERSION) != nullptr, base->GetVersionString());
     const Manifest& manifest = bundle.manifest();
@@ -137,9 +149,9 @@ OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, con
         decoder_.device = provider == "cuda" ? Ort::MemoryInfo("Cuda", OrtDeviceAllocator, 0, OrtMemTypeDefault)
                                              : Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     });
-    const auto loaded = [&](const GraphInfo& graph) {
-        return load(env_, bundle, graph.path, provider, threads, graphs.base == "int8");
-    };
+    const Computing computing{provider, threads ? *threads : default_threads().count, spin.value_or(spins_by_default),
+                              graphs.base == "int8"};
+    const auto loaded = [&](const GraphInfo& graph) { return load(env_, bundle, graph.path, computing); };
     const auto load_encoder = [&] { encoder_ = loaded(graphs.encoder); };
     const auto load_decoder = [&] { decoder_.session = loaded(graphs.decoder_with_past); };
     // For a moment a session holds its weights twice, in the mapped file and packed. With the larger graph first it is

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from s2t_runtime.bundles.engine_record import BoundTensor
 from s2t_runtime.errors import SessionError
+from s2t_runtime.processes import LoadingProcess
 from s2t_runtime.sessions.engines.binding import bind_input, bind_shaped, read
 from s2t_runtime.sessions.engines.buffers import Buffers
 from s2t_runtime.sessions.engines.engine_set import EngineSet
@@ -48,6 +49,7 @@ class EngineDecoding:
         self._buffers = buffers
         self._encoded = encoded
         self._batch, self._frames = batch, frames
+        self._process = LoadingProcess()
         self._rows, self._past = batch, 0
         self._newest = 0  # which set of caches holds the tokens so far
         self.step_times_s: list[float] = []
@@ -59,9 +61,11 @@ class EngineDecoding:
 
         Raises:
             AudioError, OptionError: the step is outside every profile.
-            SessionError: beam_index points outside the cache, or TensorRT failed.
+            SessionError: beam_index points outside the cache, TensorRT failed, or a callback has forked and this is
+                the child.
         """
         started_s = time.perf_counter()
+        self._process.check()
         self._check_rows(beam_index)
         batch, beams, new = tokens.shape
         graph = FIRST_STEP if self._past == 0 and FIRST_STEP in self._engines.records else WITH_PAST

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from s2t_runtime.bundles.engine_record import BoundTensor
 from s2t_runtime.errors import ClosedError, SessionError
+from s2t_runtime.processes import LoadingProcess, keep_in_forks
 from s2t_runtime.sessions.engines.binding import bind_input
 from s2t_runtime.sessions.engines.buffers import allocate, nbytes, size_of
 from s2t_runtime.sessions.engines.decoding import EngineDecoding
@@ -58,6 +59,8 @@ class EngineSession:
         """
         self._engines = engines
         self._executor = executor
+        self._process = LoadingProcess()
+        keep_in_forks(executor)
         self._buffers = allocate(engines, executor, joined=not padding_safe)
         self._turn = threading.Lock()
         self._holder: int | None = None  # the thread whose call is in progress
@@ -81,9 +84,11 @@ class EngineSession:
 
         Raises:
             AudioError, OptionError: the request is outside every profile.
-            SessionError: this thread is in the middle of another call, from a callback of which it asks.
+            SessionError: this thread is in the middle of another call, from a callback of which it asks; or this is a
+                fork of the process that loaded the engines.
             ClosedError: the session was closed.
         """
+        self._process.check()  # first: a fork may have found the lock taken, by a thread that it has not
         if self._holder == threading.get_ident():
             raise SessionError(
                 "generate was called from a callback of generate, but engines have one set of buffers: decode "
@@ -152,8 +157,10 @@ class EngineSession:
         )
 
     def close(self) -> None:
-        """Free the device's memory: now, or once the call in progress has ended."""
+        """Free the device's memory: now, or once the call in progress has ended; in a fork, never."""
         self._closing = True
+        if self._process.left:
+            return  # the memory is the parent's
         if not self._turn.acquire(blocking=False):
             return  # the call in progress closes on its way out
         try:

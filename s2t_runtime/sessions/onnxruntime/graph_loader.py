@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.cache_directory import VARIABLE
+from s2t_runtime.default_threads import default_threads
 from s2t_runtime.errors import OptionError, SessionError
 from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
 from s2t_runtime.sessions.onnxruntime.linked_weights import linked_weights
@@ -31,6 +32,9 @@ from s2t_runtime.sessions.profiles.limits import ENCODER, ProfileLimits
 
 _TELLS: Final = "get_provider_graph_assignment_info"
 """Of an InferenceSession: which provider computes what; onnxruntime 1.24 brought it."""
+SPIN: Final = False
+"""Whether threads spin where nobody says."""
+_SPINNING: Final = "session.intra_op.allow_spinning"
 _LOOK: Final = "doctor-s2t says what this machine has; use provider 'cpu'"
 
 
@@ -53,7 +57,16 @@ class GraphLoader:
         limits: what a TensorRT provider is built for; None where every shape is taken.
     """
 
-    def __init__(self, ort: Any, provider: str, bundle: Bundle, precision: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        ort: Any,
+        provider: str,
+        bundle: Bundle,
+        precision: str,
+        threads: int | None,
+        *,
+        spin: bool | None = None,
+    ) -> None:
         """Look for the provider.
 
         Args:
@@ -61,7 +74,8 @@ class GraphLoader:
             provider: a key of ``EXECUTION_PROVIDERS``.
             bundle: whose graphs.
             precision: one that the bundle holds.
-            threads: for one operator; None lets ONNX Runtime count the physical cores.
+            threads: for one operator; None takes the cores that this process may use.
+            spin: whether they wait for the next operator by spinning; None takes the default.
 
         Raises:
             OptionError: an unknown provider, or an impossible number of threads.
@@ -70,11 +84,15 @@ class GraphLoader:
         if provider not in EXECUTION_PROVIDERS:
             raise OptionError(f"provider {provider!r} is unknown; known: {', '.join(EXECUTION_PROVIDERS)}")
         if threads is not None and threads < 1:
-            raise OptionError(f"threads is {threads}; it must be at least 1, or unset for the physical cores")
+            raise OptionError(
+                f"threads is {threads}; it must be at least 1, or unset for the cores that this process may use"
+            )
         problem = version_problem(ort.__version__)
         if problem is not None:
             raise SessionError(problem)
-        self._ort, self._bundle, self._precision, self._threads = ort, bundle, precision, threads
+        self._ort, self._bundle, self._precision = ort, bundle, precision
+        self._threads = default_threads().count if threads is None else threads
+        self._spin = SPIN if spin is None else spin
         self._provider = EXECUTION_PROVIDERS[provider]
         policy = bundle.precision(precision).policy
         self._int8 = policy is not None and policy.base == "int8"
@@ -139,7 +157,8 @@ class GraphLoader:
 
     def _options(self) -> Any:
         options = self._ort.SessionOptions()
-        options.intra_op_num_threads = self._threads or 0
+        options.intra_op_num_threads = self._threads
+        options.add_session_config_entry(_SPINNING, str(int(self._spin)))
         options.log_severity_level = 3
         if self._int8:
             with mapped_errors("trying a product of uint8 with int8"):

@@ -19,6 +19,7 @@ import onnxruntime as ort
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.bundles.manifest import DecoderInfo, PrecisionInfo
 from s2t_runtime.errors import SessionError
+from s2t_runtime.processes import LoadingProcess, keep_in_forks
 from s2t_runtime.sessions.onnxruntime.graph_loader import GraphLoader, mapped_errors
 from s2t_runtime.sessions.profiles.limits import ENCODER, WITH_PAST
 from s2t_runtime.sessions.protocol import Candidates, Float32, Int64, Request
@@ -56,24 +57,36 @@ class OnnxSession:
     are held once.
     """
 
-    def __init__(self, bundle: Bundle, precision: str, *, provider: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: str,
+        *,
+        provider: str,
+        threads: int | None,
+        spin: bool | None = None,
+    ) -> None:
         """Load the graphs.
 
         Args:
             bundle: an opened bundle.
             precision: one that the bundle holds.
             provider: a key of ``EXECUTION_PROVIDERS``.
-            threads: of ONNX Runtime's pool for one operator; None lets it count the physical cores.
+            threads: of ONNX Runtime's pool for one operator; None takes the cores that this process may use.
+            spin: whether they wait for the next operator by spinning; None takes the default.
 
         Raises:
             OptionError: unknown provider or impossible thread count.
             SessionError: this onnxruntime cannot use the provider, or a graph cannot be loaded.
         """
         graphs: PrecisionInfo = bundle.precision(precision)
-        loader = GraphLoader(ort, provider, bundle, precision, threads)
+        loader = GraphLoader(ort, provider, bundle, precision, threads, spin=spin)
         self.device, self._limits = loader.device, loader.limits
         loaded = {graph: loader.load(graph) for graph in larger_first(bundle, precision)}
         self._encoder, self._decoder = loaded[ENCODER], loaded[WITH_PAST]
+        self._process = LoadingProcess()
+        for session in loaded.values():
+            keep_in_forks(session)
         self._cross_names = [
             tensor.name for tensor in graphs.encoder.outputs if tensor.name.startswith("cross_")
         ]
@@ -92,7 +105,9 @@ class OnnxSession:
 
         Raises:
             AudioError, OptionError: the request is outside the profile of a TensorRT provider.
+            SessionError: this is a fork of the process that loaded the graphs.
         """
+        self._process.check()
         if self._limits is not None:
             self._limits.check(request)
         return contextlib.nullcontext()
@@ -149,13 +164,15 @@ class OnnxSession:
         cross = dict(zip(self._cross_names, encoded.cross, strict=True))
         fixed = {"encoder_mask": encoded.mask, **cross}
         past = dict.fromkeys(self._past_names, empty)
-        return DecoderState(self._decoder, self.device, info, fixed, past)
+        state = DecoderState(self._decoder, self.device, info, fixed, past)
+        keep_in_forks(state)  # its values are the session's memory, and a callback may fork
+        return state
 
     def _to_device(self, array: np.ndarray[Any, Any]) -> ort.OrtValue:
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.device, 0)
 
 
-@dataclass
+@dataclass(eq=False)
 class DecoderState:
     """One decoding in progress: a StepFunction that owns its key/value cache."""
 
@@ -168,6 +185,7 @@ class DecoderState:
     """The cache, [rows, heads, past, head_dim] each."""
     step_times_s: list[float] = field(default_factory=list)
     """Seconds that each step took, in order."""
+    process: LoadingProcess = field(default_factory=LoadingProcess)
 
     def __call__(
         self, tokens: Int64, beam_index: Int64, candidates: int, *, with_logits: bool = False
@@ -175,9 +193,11 @@ class DecoderState:
         """See ``StepFunction``.
 
         Raises:
-            SessionError: beam_index points outside the cache, or ONNX Runtime failed.
+            SessionError: beam_index points outside the cache, ONNX Runtime failed, or a callback has forked and this
+                is the child.
         """
         started_s = time.perf_counter()
+        self.process.check()
         self._check_rows(beam_index)
         with mapped_errors("running a decoder step"):
             outputs = self._run(tokens, beam_index, candidates, with_logits=with_logits)

@@ -77,6 +77,12 @@ def test_what_answers_are_compared_with_is_said(
     assert said == f"tokens and scores are compared with {sentence}"
 
 
+def test_spinning_is_asked_of_the_bundle_on_onnxruntime_alone() -> None:
+    cases = choose_cases("b", ("cpu", "tensorrt"), ("fp32",), peers=("eager",), against=("c",), spin=True)
+    assert [case.settings.get("spin") for case in cases] == [None, True, None]
+    assert all("spin" not in case.settings for case in choose_cases("b", ("cpu",), ("fp32",)))
+
+
 def test_int8_alone_is_compared_with_the_bundles_fp32() -> None:
     cases = choose_cases("b", ("cpu",), ("int8",), threads=2)
     *measured_cases, reference = with_reference(cases, "b", ("fp32", "int8"), 2)

@@ -27,7 +27,7 @@ def test_defaults() -> None:
 def test_everything_can_be_said() -> None:
     arguments = (
         "b --against c --peers compile,eager --provider cuda,cpu --precision fp32,int8 --durations 2,10 "
-        "--durations 30 --batch 1,4 --beams 5 --threads 2 --tokens 7 --audio x.wav --audio y.wav "
+        "--durations 30 --batch 1,4 --beams 5 --threads 2 --no-spin --tokens 7 --audio x.wav --audio y.wav "
         "--references r.tsv --language de --warmups 1 --repetitions 3 -o out"
     )
     assert parse(arguments.split()) == BenchRequest(
@@ -40,6 +40,7 @@ def test_everything_can_be_said() -> None:
         batches=(1, 4),
         beams=(5,),
         threads=2,
+        spin=False,
         tokens=7,
         audio=(Path("x.wav"), Path("y.wav")),
         references=Path("r.tsv"),

@@ -14,6 +14,7 @@ import pytest
 from benchmarks.records import environment
 from benchmarks.records.environment import describe_environment, frequency_governor, gpu_state
 from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.sessions.onnxruntime.graph_loader import SPIN
 
 
 def test_all_that_is_asked_for_is_there(digits_bundle: Path) -> None:
@@ -23,6 +24,9 @@ def test_all_that_is_asked_for_is_there(digits_bundle: Path) -> None:
     assert {"torch", "transformers", "onnxruntime", "onnxruntime-gpu", "python"} <= set(found["versions"])
     assert set(found["tensorrt"]) == {"tensorrt", "tensorrt-rtx"}
     assert found["threads"]["asked"] == 2
+    assert found["machine"]["threads"]["count"] >= 1
+    assert found["spin"] is SPIN
+    assert describe_environment(open_bundle(digits_bundle), spin=not SPIN)["spin"] is not SPIN
     text = (digits_bundle / "manifest.json").read_bytes()
     assert found["bundle"]["sha256"] == hashlib.sha256(text).hexdigest()
     assert found["bundle"]["precisions"] == ["fp32"]

@@ -224,6 +224,7 @@ def test_the_markdown_has_it_all(record: dict[str, Any]) -> None:
     assert "| load average before | 0.10 |" in text
     assert "| threads asked for | 2 |" in text
     assert "| variables for threads | OMP_NUM_THREADS 1 |" in text
+    assert "| threads of the bundle spin between operators | no |" in text
     assert "| processors during it | 2.0% other programs, 1.0% other machines |" in text
     assert "Not measured" not in text
     heads = {line.count("|") for line in text.splitlines() if line.startswith(f"| {PLAIN.name} |")}
@@ -326,6 +327,7 @@ def test_a_record_without_floor_or_basis() -> None:
     for name in ("floor", "base", "parity_basis"):
         del bare[name]
     bare["environment"]["threads"], bare["load_before"]["average"] = {"asked": None}, None
+    del bare["environment"]["spin"]  # as in records of older versions
     bare["others_during"] = None
     text = markdown(bare)
     assert "| floor of a step |" not in text

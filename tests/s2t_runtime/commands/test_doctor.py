@@ -31,6 +31,7 @@ from s2t_runtime.bundles.verification import sha256_of
 from s2t_runtime.commands import doctor as cli_doctor
 from s2t_runtime.commands.doctor import main, plain_text, sections
 from s2t_runtime.commands.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES
+from s2t_runtime.default_threads import DefaultThreads
 from s2t_runtime.machine import Cpu, Gpu, Machine
 
 ADA = Gpu("NVIDIA L4", 23034, "580.1", "8.9")
@@ -63,8 +64,11 @@ def has(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         bindings: str | None = None,
     ) -> None:
         cpu = Cpu("Some processor", 4, 8, 6)
+        threads = DefaultThreads(2, 3, 6, 1.5)
         no_gpu, no_cuda = (None, None) if gpus else (NO_DRIVER, "no NVIDIA driver found")
-        found = Machine("3.11.7", "Linux", cpu, 8 * 2**30, gpus, no_gpu, "13.1" if gpus else None, no_cuda)
+        found = Machine(
+            "3.11.7", "Linux", cpu, 8 * 2**30, gpus, no_gpu, "13.1" if gpus else None, no_cuda, threads
+        )
         lacking = {flavour: reason for flavour, reason in NO_TENSORRT.items() if flavour not in flavours}
         versions = {name: None if name in missing else version for name, version in ALL_INSTALLED.items()}
         monkeypatch.setattr(machine, "describe_machine", lambda: found)
@@ -279,6 +283,7 @@ def test_json_is_one_object(has: Callable[..., None], bundle: Path) -> None:
     assert document["machine"]["cpu"] == {
         "model": "Some processor", "physical_cores": 4, "logical_cores": 8, "usable_cores": 6
     }  # fmt: skip
+    assert document["machine"]["threads"] == {"count": 2, "cores": 3, "usable": 6, "quota": 1.5}
     assert document["onnxruntime"] == {"version": "1.32.0", "providers": ["CPUExecutionProvider"]}
     assert document["packages"]["torch"] == "1.0"
     assert document["bundle"]["precisions"] == {"fp32": 3072}
@@ -295,6 +300,8 @@ def test_plain_lines_when_not_a_terminal(has: Callable[..., None]) -> None:
     assert result.exit_code == 0
     assert result.stdout == plain_text(sections(cli_doctor.diagnose(None))) + "\n"
     assert "  cores: 4 physical, 8 logical, 6 usable\n" in result.stdout
+    why = "usable processors: 6, their physical cores: 3, quota of the cgroup: 1.5"
+    assert f"  threads: 2 by default ({why})\n" in result.stdout
     assert f"  GPU: {H100.name}, 81559 MiB, driver 580.1, compute capability 9.0\n" in result.stdout
     assert "  CUDA driver: CUDA 13.1\n" in result.stdout
     assert f"  tensorrt: {NO_TENSORRT['tensorrt']}\n" in result.stdout

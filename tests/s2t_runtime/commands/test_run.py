@@ -92,7 +92,10 @@ def test_parse_without_options_leaves_all_to_the_bundle() -> None:
 
 
 def test_parse_reads_how_to_load() -> None:
-    args = "bundle a.wav --precision fp16 --provider cuda --threads 2 --batch-size 3 --verify full --json --stream"
+    args = (
+        "bundle a.wav --precision fp16 --provider cuda --threads 2 --spin --batch-size 3 --verify full --json "
+        "--stream"
+    )
     assert cli_run.parse(args.split()) == cli_run.RunRequest(
         "bundle",
         ("a.wav",),
@@ -100,6 +103,7 @@ def test_parse_reads_how_to_load() -> None:
         precision="fp16",
         provider="cuda",
         threads=2,
+        spin=True,
         batch_size=3,
         verify="full",
         as_json=True,
@@ -110,14 +114,24 @@ def test_parse_reads_how_to_load() -> None:
 def test_load_is_called_with_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr("s2t_runtime.model.load", lambda *args, **settings: seen.append((args, settings)))
-    request = cli_run.parse(["bundle", "a.wav", "--precision", "fp16", "--threads", "2", "--verify", "full"])
+    request = cli_run.parse(
+        ["bundle", "a.wav", "--precision", "fp16", "--threads", "2", "--no-spin", "--verify", "full"]
+    )
     cli_run._load(request)
     cli_run._load(cli_run.parse(["bundle", "a.wav", "--provider", "tensorrt", "--cuda-graphs"]))
-    wanted = {"precision": "fp16", "provider": "cpu", "threads": 2, "cuda_graphs": False, "verify": "full"}
+    wanted = {
+        "precision": "fp16",
+        "provider": "cpu",
+        "threads": 2,
+        "spin": False,
+        "cuda_graphs": False,
+        "verify": "full",
+    }
     engines = {
         "precision": None,
         "provider": "tensorrt",
         "threads": None,
+        "spin": None,
         "cuda_graphs": True,
         "verify": "fast",
     }

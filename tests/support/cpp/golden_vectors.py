@@ -128,6 +128,7 @@ def write_json(path: Path, document: object) -> None:
 
 def write_all(bundle: Path, directory: Path) -> None:
     """Everything that the tests of cpp/ compare with."""
+    from support.cpp.machines import write_machines
     from support.cpp.refusals import write_refusals
     from support.cpp.runtime_answers import write_recordings, write_runtime, write_texts
     from support.cpp.tokenizers import write_tokenizers
@@ -140,6 +141,7 @@ def write_all(bundle: Path, directory: Path) -> None:
     write_tokenizers(directory, np.random.default_rng(10))
     write_recordings(directory, np.random.default_rng(9))
     write_refusals(bundle, directory)
+    write_machines(directory)
     write_variants(bundle, directory, np.random.default_rng(11))
 
 

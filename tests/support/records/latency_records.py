@@ -55,6 +55,7 @@ ENVIRONMENT: dict[str, Any] = {
     "versions": {"python": "3.12.1", "torch": "2.13.0"},
     "tensorrt": {},
     "threads": {"asked": 2, "OMP_NUM_THREADS": "1"},
+    "spin": False,
     "commit": "0123",
     "bundle": {"model": "small", "parameters": 12345, "vocabulary": 99, "sha256": "f" * 64},
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from support.engines.models import ONE, RATE, SEARCHES, TWO, differs, said, through_double
 from support.engines.sets import Limits
+from support.forks import in_fork
 from support.restricted.bundles import restricted
 from support.tiny import models as tiny_models
 
@@ -204,3 +208,53 @@ def test_rows_outside_the_cache_never_reach_the_engine(digits: Bundle) -> None:
     with pytest.raises(SessionError, match=f"^{message}$"):
         state(np.array([[[2]]]), np.array([[1]]), 3)
     assert [program.graph for program in executor.enqueued] == [ENCODER]
+
+
+def test_a_fork_refuses_and_leaves_the_device_alone(digits: Bundle, batches: list[list[Any]]) -> None:
+    held = list(through_double(digits, *ONE))
+    engines, executor = held
+    alive = weakref.ref(executor)
+
+    def refused() -> str:
+        try:
+            engines.generate(batches[0], sampling_rate=RATE)
+        except SessionError as error:
+            engines.close()
+            return f"{executor.closed} times closed: {error}"
+        return "not refused"
+
+    said = in_fork(refused)
+    assert said.startswith(
+        f"0 times closed: the model was loaded in process {os.getpid()} and is used in process "
+    )
+    del engines, executor
+
+    def kept() -> bool:
+        held.clear()
+        gc.collect()
+        return alive() is not None
+
+    assert in_fork(kept) == "True"
+    engines, executor = held
+    engines.close()
+    assert executor.closed == 1
+
+
+def test_a_callback_that_forks_leaves_generate_in_the_child(digits: Bundle, batches: list[list[Any]]) -> None:
+    engines, executor = through_double(digits, *ONE)
+    children: list[int] = []
+    here, outcome = os.getpid(), 1
+    try:
+        engines.generate(
+            batches[0], sampling_rate=RATE, on_token=lambda _: children or children.append(os.fork())
+        )
+    except SessionError:
+        engines.close()
+        outcome = 2 if executor.closed else 7
+    finally:
+        if os.getpid() != here:  # nothing of the tests' process may run on in the child
+            os._exit(outcome)
+    _, status = os.waitpid(children[0], 0)
+    assert os.waitstatus_to_exitcode(status) == 7
+    engines.close()
+    assert executor.closed == 1

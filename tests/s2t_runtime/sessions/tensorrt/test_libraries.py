@@ -293,6 +293,8 @@ def test_an_output_that_does_not_fit(host: Callable[..., Host]) -> None:
 def test_options_of_other_providers(digits_bundle: Path) -> None:
     with pytest.raises(OptionError, match=r"^threads is 2, but engines run on the GPU: leave threads unset$"):
         s2t_runtime.load(digits_bundle, provider="tensorrt", threads=2)
+    with pytest.raises(OptionError, match=r"^spin is False, but engines run on the GPU: leave spin unset$"):
+        s2t_runtime.load(digits_bundle, provider="tensorrt", spin=False)
     message = "cuda_graphs needs provider 'tensorrt', got 'cpu': leave cuda_graphs out"
     with pytest.raises(OptionError, match=f"^{message}$"):
         s2t_runtime.load(digits_bundle, cuda_graphs=True)
