@@ -13,9 +13,11 @@ import numpy as np
 from s2t_runtime.audio import AudioSource, check_audio, read_audio
 from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.manifest import Manifest
-from s2t_runtime.errors import ClosedError, OptionError
+from s2t_runtime.errors import ClosedError, OptionError, SessionError
+from s2t_runtime.machine import memory_bytes
 from s2t_runtime.options.call import DecodingOptions
 from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.memory import Memory
 from s2t_runtime.options.plan import SearchPlan, plan_search
 from s2t_runtime.results import Hypothesis, Result, TokenEvent
 from s2t_runtime.search.search import Observer, SearchResult, search
@@ -71,6 +73,10 @@ class SpeechToText:
         self._detokenize = load_detokenizer(bundle)
         self._defaults = GenerationOptions.from_dict(bundle.manifest.generation)
         self._output_ids = bundle.output_ids()
+        decoder = bundle.manifest.decoder
+        cache_bytes = 2 * 4 * decoder.layers * decoder.heads * decoder.head_dim  # keys and values in float32
+        machine_bytes = memory_bytes()
+        self._memory = None if machine_bytes is None else Memory(machine_bytes, cache_bytes)
 
     @property
     def manifest(self) -> Manifest:
@@ -138,7 +144,7 @@ class SpeechToText:
         Raises:
             AudioError: unreadable, empty, too short, too long or not finite audio.
             OptionError: an unknown or impossible option, or one that leaves no token to draw.
-            SessionError: ONNX Runtime failed.
+            SessionError: ONNX Runtime failed, or memory ran out.
             ClosedError: the model was closed.
         """
         started_s = time.perf_counter()
@@ -150,7 +156,13 @@ class SpeechToText:
         sources: Sequence[Any] = audio if several else [audio]  # type: ignore[assignment]
         waveforms = [self._read(source, sampling_rate) for source in sources]
         observe = None if on_token is None else self._observer(on_token)
-        results = self._decode(session, waveforms, plan, stop, observe, started_s) if waveforms else []
+        try:
+            results = self._decode(session, waveforms, plan, stop, observe, started_s) if waveforms else []
+        except MemoryError as error:
+            raise SessionError(
+                f"memory ran out while decoding {len(waveforms)} utterances with {plan.num_beams} beams of up to "
+                f"{plan.max_length} tokens: decode fewer at once, or pass a smaller num_beams or max_length"
+            ) from error
         return results if several else results[0]
 
     def plan(self, **options: Unpack[DecodingOptions]) -> SearchPlan:
@@ -168,6 +180,7 @@ class SpeechToText:
             vocab_size=decoder.vocab_size,
             max_positions=decoder.max_positions,
             output_ids=self._output_ids,
+            memory=self._memory,
         )
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 #include "s2t/model.h"
 
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "audio/audio_check.h"
@@ -37,6 +38,10 @@ PlanContext context_of(const Bundle& bundle) {
     context.languages = {manifest.languages.begin(), manifest.languages.end()};
     context.vocabulary = bundle.output_vocabulary();
     context.max_positions = manifest.decoder.max_positions;
+    const DecoderInfo& decoder = manifest.decoder;
+    const double cache_bytes = 2.0 * 4.0 * static_cast<double>(decoder.layers) * static_cast<double>(decoder.heads) *
+                               static_cast<double>(decoder.head_dim);  // keys and values in float
+    context.memory = {machine_bytes(), cache_bytes};
     return context;
 }
 
@@ -140,7 +145,14 @@ Result Model::generate(const Recording& recording, const GenerateOptions& option
 }
 
 std::vector<Result> Model::generate_batch(Span<const Span<const float>> audio, const GenerateOptions& options) const {
-    return loaded_->decode(audio, options);
+    try {
+        return loaded_->decode(audio, options);
+    } catch (const std::bad_alloc&) {  // a vector of more than its most is refused before, as the plan is made
+        const SearchPlan plan = plan_search(loaded_->context, options);
+        throw SessionError(say("session.memory", {{"utterances", std::to_string(audio.size())},
+                                                  {"beams", std::to_string(plan.num_beams)},
+                                                  {"longest", std::to_string(plan.max_length)}}));
+    }
 }
 
 void Model::check(const GenerateOptions& options) const { plan_search(loaded_->context, options); }

@@ -221,7 +221,7 @@ def test_standard_input_is_read_once(cli: Path, cpp_bundle: Path) -> None:
             "precision 'int8' is made for CPUs and provider 'cuda' would compute little of it on the GPU; ",
         ),
         (("--precision", "int2"), "precision 'int2' is not in "),
-        (("--threads", "0"), "threads is 0; it must be at least 1"),
+        (("--threads", "0"), "threads is 0; it must be from 1 to 1024"),
     ],
 )
 def test_a_wrong_request_is_one_line(

@@ -120,6 +120,15 @@ def _standard_input(root: Path, patch: pytest.MonkeyPatch) -> None:
     cli_run._piped_audio()
 
 
+def _no_memory(root: Path, patch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with s2t_runtime.load(root, threads=1) as model:
+        patch.setattr(s2t_runtime.model, "search", fail)
+        model.generate(np.zeros(8000, dtype=np.float32), sampling_rate=16_000)
+
+
 def _rows(root: Path, patch: pytest.MonkeyPatch) -> None:
     with s2t_runtime.load(root, threads=1) as model:
         session = model._session
@@ -150,6 +159,7 @@ EVENTS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "audio.not_resampled": _not_resampled,
     "cli.stdin": _standard_input,
     "option.prefix_unwritable": _left_out,
+    "session.memory": _no_memory,
     "session.rows": _rows,
 }
 

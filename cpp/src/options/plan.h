@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bundles/output_vocabulary.h"
+#include "options/memory.h"
 #include "s2t/options.h"
 
 namespace s2t {
@@ -48,6 +49,7 @@ struct PlanContext {
     std::map<std::string, std::int64_t> languages;
     OutputVocabulary vocabulary;
     std::optional<std::int64_t> max_positions;
+    Memory memory = {};
 };
 
 /// Throws OptionError: an option is out of range, contradicts another or would be ignored.

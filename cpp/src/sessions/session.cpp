@@ -18,6 +18,8 @@ namespace {
 constexpr std::array<std::pair<const char*, const char*>, 2> providers{
     {{"cpu", "CPUExecutionProvider"}, {"cuda", "CUDAExecutionProvider"}}};
 
+constexpr int most_threads = 1024;  // of more ONNX Runtime makes none, or none that help
+
 const char* full_name_of(const std::string& provider) {
     std::vector<std::string> known;
     for (const auto& [name, full_name] : providers) {
@@ -122,7 +124,7 @@ OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, con
     const Manifest& manifest = bundle.manifest();
     const char* const full_name = full_name_of(provider);
     const PrecisionInfo& graphs = bundle.precision(precision);
-    if (threads && *threads < 1) {
+    if (threads && (*threads < 1 || *threads > most_threads)) {
         throw OptionError(say("session.threads", {{"threads", std::to_string(*threads)}}));
     }
     if (provider != "cpu" && graphs.base == "int8") {

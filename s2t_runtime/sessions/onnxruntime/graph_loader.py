@@ -31,6 +31,7 @@ from s2t_runtime.sessions.profiles.limits import ENCODER, ProfileLimits
 
 _TELLS: Final = "get_provider_graph_assignment_info"
 """Of an InferenceSession: which provider computes what; onnxruntime 1.24 brought it."""
+_MOST_THREADS: Final = 1024  # of more ONNX Runtime makes none, or none that help
 _LOOK: Final = "doctor-s2t says what this machine has; use provider 'cpu'"
 
 
@@ -69,8 +70,12 @@ class GraphLoader:
         """
         if provider not in EXECUTION_PROVIDERS:
             raise OptionError(f"provider {provider!r} is unknown; known: {', '.join(EXECUTION_PROVIDERS)}")
-        if threads is not None and threads < 1:
-            raise OptionError(f"threads is {threads}; it must be at least 1, or unset for the physical cores")
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= _MOST_THREADS):
+            huge = isinstance(threads, int) and threads.bit_length() > 64  # too long to be written
+            raise OptionError(
+                f"threads is {'huge' if huge else repr(threads)}; it must be from 1 to {_MOST_THREADS}, or unset for "
+                "the physical cores"
+            )
         problem = version_problem(ort.__version__)
         if problem is not None:
             raise SessionError(problem)
