@@ -14,8 +14,10 @@ namespace s2t {
 
 namespace {
 
-constexpr double token_bytes = 24.0;      // an id and a log-probability, of running and of finished hypotheses
-constexpr double candidate_bytes = 28.0;  // id, score, place among all and place in order
+// What s2t_runtime counts, so that both refuse the same.
+constexpr double token_bytes = 48.0;      // an id and a log-probability, of running, finished and merged hypotheses
+constexpr double candidate_bytes = 56.0;  // id and scores, before and after the rules; places, and their order by score
+constexpr double caches = 2.0;            // a step reads one and writes the next
 constexpr double gib = 1024.0 * 1024.0 * 1024.0;
 
 }  // namespace
@@ -34,7 +36,7 @@ void check_memory(const Memory& memory, std::int64_t beams, std::int64_t longest
     const auto there = static_cast<double>(memory.machine_bytes);
     // In doubles, in the order of s2t_runtime: both say the same of the same numbers.
     const double each = token_bytes * static_cast<double>(longest) + candidate_bytes * static_cast<double>(candidates) +
-                        memory.cache_bytes;
+                        caches * memory.cache_bytes;
     const double needed = each * static_cast<double>(beams);
     if (there > 0 && needed > there) {
         throw OptionError(say("option.memory", {{"beams", std::to_string(beams)},

@@ -28,9 +28,9 @@ def refused(message: str) -> Any:
 
 
 def test_beams_are_bounded_by_candidates_and_memory() -> None:
-    # 24 bytes a token, 28 a candidate, and the cache of a token.
+    # 48 bytes a token, 56 a candidate, and twice the cache of a token.
     memory = Memory(machine_bytes=GIB, cache_bytes=1004)
-    each = 24 * 32 + 28 * 1000 + 1004
+    each = 48 * 32 + 56 * 1000 + 2 * 1004
     most = GIB // each
     assert plan(memory, num_beams=most, max_length=32).num_beams == most
     with refused(
@@ -41,7 +41,7 @@ def test_beams_are_bounded_by_candidates_and_memory() -> None:
 
 
 def test_few_beams_keep_few_candidates() -> None:
-    memory = Memory(machine_bytes=24 * 32 * 3 + 28 * 6 * 3, cache_bytes=0)
+    memory = Memory(machine_bytes=48 * 32 * 3 + 56 * 6 * 3, cache_bytes=0)
     assert plan(memory, num_beams=3, max_length=32).num_beams == 3
     with refused("3 beams of up to 32 tokens with 9 candidates each need at least 0.0 GiB"):
         plan(memory, num_beams=3, max_length=32, eos_token_id=[1, 2])
@@ -52,7 +52,7 @@ def test_few_beams_keep_few_candidates() -> None:
     [
         (
             {"max_length": 10**12},
-            "1 beams of up to 1000000000000 tokens with 2 candidates each need at least 22351",
+            "1 beams of up to 1000000000000 tokens with 2 candidates each need at least 44703",
         ),
         (
             {"num_return_sequences": 10**9, "do_sample": True},
