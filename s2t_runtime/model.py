@@ -13,6 +13,7 @@ import numpy as np
 from s2t_runtime.audio import AudioSource, check_audio, read_audio
 from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.manifest import Manifest
+from s2t_runtime.bundles.replacement import load_whole
 from s2t_runtime.errors import ClosedError, OptionError, SessionError
 from s2t_runtime.machine import memory_bytes
 from s2t_runtime.options.call import DecodingOptions
@@ -34,8 +35,9 @@ def load(
     threads: int | None = None,
     verify: Literal["fast", "full"] = "fast",
     cuda_graphs: bool = False,
+    weights: Literal["mapped", "memory"] = "mapped",
 ) -> SpeechToText:
-    """Load a bundle.
+    """Load a bundle; begun again, a few times, where the bundle is replaced meanwhile.
 
     Args:
         bundle: its directory; a name on the hub is not downloaded, the error says how to get it.
@@ -47,20 +49,34 @@ def load(
         verify: "fast" checks every file's size and the SHA-256 of those under 64 MiB, "full" of all.
         cuda_graphs: with "tensorrt" alone: launch kernels as CUDA graphs. TensorRT-RTX captures them by its
             own strategy; with full TensorRT a run is captured that repeats the shapes of the one before.
+        weights: "mapped" lets the system read weights from their files as they are used, "memory" reads them whole:
+            for file systems where others write, since a mapped file that is overwritten changes the results, and
+            one that is cut off ends the process (SIGBUS).
 
     Returns:
         The model; a context manager, safe to share between threads.
 
     Raises:
-        BundleError: the bundle is missing, altered, newer than this runtime or malformed.
+        BundleError: the bundle is missing, altered, newer than this runtime or malformed, or replaced again and
+            again while it is loaded.
         OptionError: an unknown precision or provider, or an option that it does not have.
         SessionError: ONNX Runtime or TensorRT cannot load the graphs here.
     """
-    opened = open_bundle(bundle, verify=verify)
-    session = open_session(
-        opened, precision, provider=provider, threads=threads, verify=verify, cuda_graphs=cuda_graphs
-    )
-    return SpeechToText(opened, session)
+
+    def load_once() -> SpeechToText:
+        opened = open_bundle(bundle, verify=verify)
+        session = open_session(
+            opened,
+            precision,
+            provider=provider,
+            threads=threads,
+            verify=verify,
+            cuda_graphs=cuda_graphs,
+            weights=weights,
+        )
+        return SpeechToText(opened, session)
+
+    return load_whole(bundle, load_once)
 
 
 class SpeechToText:

@@ -6,6 +6,8 @@
 
 #include "audio/audio_check.h"
 #include "bundles/bundle.h"
+#include "bundles/replacement.h"
+#include "messages/python_text.h"
 #include "messages/sentences.h"
 #include "options/plan.h"
 #include "options/values.h"
@@ -50,7 +52,7 @@ PlanContext context_of(const Bundle& bundle) {
 struct Model::Loaded {
     Loaded(Bundle opened, const std::string& precision, const LoadOptions& options)
         : bundle(std::move(opened)),
-          session(bundle, precision, options.provider, options.threads),
+          session(bundle, precision, options.provider, options.threads, options.weights),
           detokenizer(detokenizer_of(bundle)),
           vocabulary(Vocabulary::read(bundle.path_of("vocabulary.bin"))),
           context(context_of(bundle)) {}
@@ -123,9 +125,12 @@ std::vector<Result> Model::Loaded::results(const SearchResult& found, Span<const
 }
 
 Model Model::load(const std::string& path, const LoadOptions& options) {
-    Bundle bundle = Bundle::open(path, options.verify);
-    const std::string precision = options.precision.empty() ? bundle.manifest().default_precision : options.precision;
-    return Model(std::make_unique<const Loaded>(std::move(bundle), precision, options));
+    return Model(load_whole(python_path(path), [&] {
+        Bundle bundle = Bundle::open(path, options.verify);
+        const std::string precision =
+            options.precision.empty() ? bundle.manifest().default_precision : options.precision;
+        return std::make_unique<const Loaded>(std::move(bundle), precision, options);
+    }));
 }
 
 Model::Model(std::unique_ptr<const Loaded> loaded) : loaded_(std::move(loaded)) {}

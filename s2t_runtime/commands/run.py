@@ -37,6 +37,7 @@ class RunRequest:
     cuda_graphs: bool = False
     batch_size: int = 1
     verify: Literal["fast", "full"] = "fast"
+    weights: Literal["mapped", "memory"] = "mapped"
     as_json: bool = False
     stream: bool = False
 
@@ -64,6 +65,12 @@ def _one_standard_input(_: click.Context, __: click.Parameter, audio: tuple[str,
 @click.option("--cuda-graphs", is_flag=True, help="With --provider tensorrt: launch kernels as CUDA graphs.")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", default=1, help="Files decoded at once.")
 @click.option("--verify", type=click.Choice(["fast", "full"]), default="fast", help="full: all hashes.")
+@click.option(
+    "--weights",
+    type=click.Choice(["mapped", "memory"]),
+    default="mapped",
+    help="memory: read them whole, for file systems where others write.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option("--stream", is_flag=True, help="Show the text as it comes: on a terminal, or as JSON lines.")
 def main(**_: object) -> None:
@@ -136,6 +143,7 @@ def _load(request: RunRequest) -> SpeechToText:
         threads=request.threads,
         cuda_graphs=request.cuda_graphs,
         verify=request.verify,
+        weights=request.weights,
     )
 
 

@@ -32,6 +32,7 @@ def open_session(
     threads: int | None,
     verify: Literal["fast", "full"],
     cuda_graphs: bool = False,
+    weights: Literal["mapped", "memory"] = "mapped",
 ) -> Session[Any]:
     """Load a bundle's graphs or engines.
 
@@ -42,14 +43,17 @@ def open_session(
         threads: of ONNX Runtime's pool for one operator; engines have none.
         verify: which engine files are hashed, as ``open_bundle`` does with the bundle's.
         cuda_graphs: launch the engines' kernels as CUDA graphs.
+        weights: whether ONNX Runtime maps the files of weights or gets them read; engines lie in the GPU's memory.
 
     Raises:
-        OptionError: an unknown provider or precision, threads for engines or cuda_graphs for others.
+        OptionError: an unknown provider, precision or value of weights, threads for engines or cuda_graphs for others.
         BundleError: an engine's json or plan is damaged.
         SessionError: this machine or this Python cannot use the provider, or loading failed.
     """
     if provider not in PROVIDERS:
         raise OptionError(f"provider {provider!r} is unknown; known: {', '.join(PROVIDERS)}")
+    if weights not in ("mapped", "memory"):
+        raise OptionError(f'weights is {weights!r}, wanted "mapped" or "memory"')
     if provider != ENGINES:
         if cuda_graphs:
             raise OptionError(
@@ -58,7 +62,7 @@ def open_session(
         from s2t_runtime.sessions.onnxruntime.session import OnnxSession  # noqa: PLC0415 - each side alone
 
         chosen = precision or bundle.manifest.default_precision
-        return OnnxSession(bundle, chosen, provider=provider, threads=threads)
+        return OnnxSession(bundle, chosen, provider=provider, threads=threads, weights=weights)
     if threads is not None:
         raise OptionError(f"threads is {threads}, but engines run on the GPU: leave threads unset")
     from s2t_runtime.sessions.tensorrt.libraries import open_engines  # noqa: PLC0415

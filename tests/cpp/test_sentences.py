@@ -15,7 +15,7 @@ from support.places import ROOT
 
 import s2t_runtime
 from s2t_runtime import audio
-from s2t_runtime.bundles import bundle, verification
+from s2t_runtime.bundles import bundle, replacement, verification
 from s2t_runtime.commands import run as cli_run
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.plan import plan_search
@@ -120,6 +120,13 @@ def _standard_input(root: Path, patch: pytest.MonkeyPatch) -> None:
     cli_run._piped_audio()
 
 
+def _replaced(root: Path, patch: pytest.MonkeyPatch) -> None:
+    counter = iter(range(99))
+    patch.setattr(replacement.time, "sleep", lambda _: None)
+    patch.setattr(replacement, "_stamp", lambda _: next(counter))
+    s2t_runtime.load(root, threads=1)
+
+
 def _no_memory(root: Path, patch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
@@ -152,6 +159,7 @@ def _left_out(root: Path, patch: pytest.MonkeyPatch) -> None:
 
 EVENTS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "bundle.damaged.unreadable": _unreadable_file,
+    "bundle.replaced": _replaced,
     "audio.unreadable": _unreadable_audio,
     "audio.no_bytes": _no_bytes,
     "audio.missing": _missing_audio,

@@ -21,10 +21,16 @@ struct LoadOptions {
         full,  ///< every file's SHA-256
     };
 
+    enum class Weights {
+        mapped,  ///< the system reads weights from their files as they are used
+        memory,  ///< read whole: for file systems where others write, since a mapped file changes with its file
+    };
+
     std::string precision;         ///< one that the bundle holds; empty: its default
     std::string provider = "cpu";  ///< "cpu" or "cuda"
     std::optional<int> threads;    ///< for one operator; unset: ONNX Runtime counts the physical cores
     Verify verify = Verify::fast;
+    Weights weights = Weights::mapped;
 };
 
 enum class EarlyStopping {

@@ -58,7 +58,7 @@ void append_cuda(Ort::SessionOptions& options) {
 Ort::SessionOptions session_options(const std::string& provider, std::optional<int> threads, bool exact_products) {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(threads.value_or(0));
-    options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
+    options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // what fails is thrown
     if (exact_products) {
         options.AddConfigEntry("session.x64quantprecision", "1");
     }
@@ -69,12 +69,17 @@ Ort::SessionOptions session_options(const std::string& provider, std::optional<i
 }
 
 Ort::Session load(const Ort::Env& env, const Bundle& bundle, const std::string& graph, const std::string& provider,
-                  std::optional<int> threads, bool int8) {
+                  std::optional<int> threads, bool int8, LoadOptions::Weights held) {
     const std::string path = bundle.path_of(graph);
     const std::filesystem::path file(path);
     return mapped_errors("loading " + file.filename().string(), [&] {
         Ort::SessionOptions options = session_options(provider, threads, int8 && products_overflow(env));
-        const std::vector<MappedFile> mapped = linked_weights(options, path, bundle.weights_beside(graph));
+        const std::vector<std::string> beside = bundle.weights_beside(graph);
+        if (held == LoadOptions::Weights::memory) {
+            const std::vector<std::string> read = read_weights(options, beside);
+            return Ort::Session(env, file.c_str(), options);
+        }
+        const std::vector<MappedFile> mapped = linked_weights(options, path, beside);
         return Ort::Session(env, file.c_str(), options);
     });
 }
@@ -118,7 +123,7 @@ void check_runtime(bool found, const std::string& version) {
 }
 
 OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, const std::string& provider,
-                         std::optional<int> threads) {
+                         std::optional<int> threads, LoadOptions::Weights weights) {
     const OrtApiBase* const base = OrtGetApiBase();
     check_runtime(base->GetApi(ORT_API_VERSION) != nullptr, base->GetVersionString());
     const Manifest& manifest = bundle.manifest();
@@ -140,7 +145,7 @@ OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, con
                                              : Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     });
     const auto loaded = [&](const GraphInfo& graph) {
-        return load(env_, bundle, graph.path, provider, threads, graphs.base == "int8");
+        return load(env_, bundle, graph.path, provider, threads, graphs.base == "int8", weights);
     };
     const auto load_encoder = [&] { encoder_ = loaded(graphs.encoder); };
     const auto load_decoder = [&] { decoder_.session = loaded(graphs.decoder_with_past); };

@@ -12,13 +12,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.cache_directory import VARIABLE
 from s2t_runtime.errors import OptionError, SessionError
 from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
-from s2t_runtime.sessions.onnxruntime.linked_weights import linked_weights
+from s2t_runtime.sessions.onnxruntime.linked_weights import linked_weights, read_weights
 from s2t_runtime.sessions.onnxruntime.providers import (
     EXECUTION_PROVIDERS,
     PRODUCTS,
@@ -54,7 +54,15 @@ class GraphLoader:
         limits: what a TensorRT provider is built for; None where every shape is taken.
     """
 
-    def __init__(self, ort: Any, provider: str, bundle: Bundle, precision: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        ort: Any,
+        provider: str,
+        bundle: Bundle,
+        precision: str,
+        threads: int | None,
+        weights: Literal["mapped", "memory"] = "mapped",
+    ) -> None:
         """Look for the provider.
 
         Args:
@@ -63,6 +71,7 @@ class GraphLoader:
             bundle: whose graphs.
             precision: one that the bundle holds.
             threads: for one operator; None lets ONNX Runtime count the physical cores.
+            weights: how ONNX Runtime gets them.
 
         Raises:
             OptionError: an unknown provider, or an impossible number of threads.
@@ -80,6 +89,7 @@ class GraphLoader:
         if problem is not None:
             raise SessionError(problem)
         self._ort, self._bundle, self._precision, self._threads = ort, bundle, precision, threads
+        self._held = weights
         self._provider = EXECUTION_PROVIDERS[provider]
         policy = bundle.precision(precision).policy
         self._int8 = policy is not None and policy.base == "int8"
@@ -140,12 +150,15 @@ class GraphLoader:
             ) from error
 
     def _weights(self, options: Any, path: Path) -> AbstractContextManager[None]:
-        return linked_weights(options, path, self._bundle.weights_beside(path))
+        beside = self._bundle.weights_beside(path)
+        if self._held == "mapped":
+            return linked_weights(options, path, beside)
+        return read_weights(options, beside, self._ort.__version__)
 
     def _options(self) -> Any:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised; a loading that is begun again is to be quiet
         if self._int8:
             with mapped_errors("trying a product of uint8 with int8"):
                 overflow = products_overflow(self._ort)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -56,7 +56,15 @@ class OnnxSession:
     are held once.
     """
 
-    def __init__(self, bundle: Bundle, precision: str, *, provider: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: str,
+        *,
+        provider: str,
+        threads: int | None,
+        weights: Literal["mapped", "memory"] = "mapped",
+    ) -> None:
         """Load the graphs.
 
         Args:
@@ -64,13 +72,14 @@ class OnnxSession:
             precision: one that the bundle holds.
             provider: a key of ``EXECUTION_PROVIDERS``.
             threads: of ONNX Runtime's pool for one operator; None lets it count the physical cores.
+            weights: "memory" reads the files of weights, of which nothing stays mapped then.
 
         Raises:
             OptionError: unknown provider or impossible thread count.
             SessionError: this onnxruntime cannot use the provider, or a graph cannot be loaded.
         """
         graphs: PrecisionInfo = bundle.precision(precision)
-        loader = GraphLoader(ort, provider, bundle, precision, threads)
+        loader = GraphLoader(ort, provider, bundle, precision, threads, weights)
         self.device, self._limits = loader.device, loader.limits
         loaded = {graph: loader.load(graph) for graph in larger_first(bundle, precision)}
         self._encoder, self._decoder = loaded[ENCODER], loaded[WITH_PAST]

@@ -92,7 +92,8 @@ def test_parse_without_options_leaves_all_to_the_bundle() -> None:
 
 
 def test_parse_reads_how_to_load() -> None:
-    args = "bundle a.wav --precision fp16 --provider cuda --threads 2 --batch-size 3 --verify full --json --stream"
+    args = "bundle a.wav --precision fp16 --provider cuda --threads 2 --batch-size 3 --verify full --json --stream "
+    args += "--weights memory"
     assert cli_run.parse(args.split()) == cli_run.RunRequest(
         "bundle",
         ("a.wav",),
@@ -102,6 +103,7 @@ def test_parse_reads_how_to_load() -> None:
         threads=2,
         batch_size=3,
         verify="full",
+        weights="memory",
         as_json=True,
         stream=True,
     )
@@ -114,12 +116,14 @@ def test_load_is_called_with_the_request(monkeypatch: pytest.MonkeyPatch) -> Non
     cli_run._load(request)
     cli_run._load(cli_run.parse(["bundle", "a.wav", "--provider", "tensorrt", "--cuda-graphs"]))
     wanted = {"precision": "fp16", "provider": "cpu", "threads": 2, "cuda_graphs": False, "verify": "full"}
+    wanted["weights"] = "mapped"
     engines = {
         "precision": None,
         "provider": "tensorrt",
         "threads": None,
         "cuda_graphs": True,
         "verify": "fast",
+        "weights": "mapped",
     }
     assert seen == [(("bundle",), wanted), (("bundle",), engines)]
 
@@ -152,6 +156,7 @@ def test_load_is_called_with_the_request(monkeypatch: pytest.MonkeyPatch) -> Non
             "'20' is no START,FACTOR such as 20,1.1",
         ),
         (["bundle", "a.wav", "--batch-size", "0"], "0 is not in the range x>=1"),
+        (["bundle", "a.wav", "--weights", "no"], "'no' is not one of 'mapped', 'memory'"),
         (["bundle", "a.wav", "--verify", "no"], "'no' is not one of 'fast', 'full'"),
         (["bundle", "-", "a.wav", "-"], "standard input (-) can be read only once"),
     ],
@@ -175,7 +180,7 @@ def test_help_lists_every_flag_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("heavy: []\n")
-    others = ("precision", "provider", "threads", "batch-size", "verify", "json", "stream", "help")
+    others = ("precision", "provider", "threads", "batch-size", "verify", "weights", "json", "stream", "help")
     for flag in (*(name.replace("_", "-") for name in DECODING_FLAGS), *others):
         assert f"\n  --{flag} " in done.stdout
 

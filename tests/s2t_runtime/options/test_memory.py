@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import s2t_runtime
+import s2t_runtime.model
 from s2t_runtime.errors import OptionError, SessionError
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.memory import Memory
