@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias, cast
 
@@ -25,6 +28,14 @@ MOST_AMPLITUDE: Final = 1e10
 """Above any 32-bit integers that were not scaled, and far below where the encoder's sums of squares leave float32:
 from about 1e12 on features become infinite or zero, and the text has nothing to do with the recording."""
 _MOST_RATE: Final = 2**31 - 1
+
+around_decoding: Final[ContextVar[Callable[[], AbstractContextManager[None]]]] = ContextVar(
+    "around_decoding", default=nullcontext
+)
+"""What the decoding of a file happens inside of: nothing, unless a program says otherwise.
+
+libsndfile and mpg123 print what they think of damaged files, on standard error and standard output. A library does not
+touch those of its host, which may have other threads; a command owns its own."""
 
 
 def read_audio(source: AudioSource, *, sampling_rate: int | None, target_rate: int) -> Float32:
@@ -64,6 +75,20 @@ def read_audio(source: AudioSource, *, sampling_rate: int | None, target_rate: i
             "the file's own rate is used"
         )
     return _resampled(samples, rate, target_rate)
+
+
+class _Contents(io.BytesIO):
+    """A file for libsndfile, which asks damaged ones for places before their beginning.
+
+    What is raised in a callback of C can only be printed ("Exception ignored"), so the place just stays as it is,
+    and libsndfile finds that it is another one than it asked for.
+    """
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
 
 
 def check_audio(audio: Float32, *, min_samples: int, max_samples: int, sampling_rate: int) -> None:
@@ -179,7 +204,8 @@ def _decoded(name: str, data: bytes) -> tuple[Float32, int]:
     if not data:
         raise AudioError(f"{name} is empty (0 bytes), wanted an audio file: check the recording")
     try:
-        channels, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        with around_decoding.get()():
+            channels, rate = soundfile.read(_Contents(data), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
         # LibsndfileError's own text begins with the address of our buffer.
         reason = getattr(error, "error_string", None) or str(error)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -114,7 +115,7 @@ def run(request: RunRequest) -> int:
     """
     failed = False
     piped = functools.cache(_piped_audio)  # a batch may be read twice, standard input cannot
-    with _load(request) as model:
+    with _load(request) as model, _quiet_decoders():
         model.plan(**request.options)  # raises before any work
         with open_output(as_json=request.as_json) as output:
             tell = _teller(request, output)
@@ -145,6 +146,19 @@ def _load(request: RunRequest) -> SpeechToText:
         verify=request.verify,
         weights=request.weights,
     )
+
+
+@contextlib.contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Say of a damaged file what the error says, and not what libsndfile and mpg123 print besides."""
+    from s2t_runtime.audio import around_decoding  # noqa: PLC0415
+    from s2t_runtime.commands.silence import silence  # noqa: PLC0415
+
+    before = around_decoding.set(silence)
+    try:
+        yield
+    finally:
+        around_decoding.reset(before)
 
 
 def _teller(request: RunRequest, output: Output) -> Callable[[str, TokenEvent], None] | None:
