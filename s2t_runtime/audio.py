@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 import soundfile
@@ -20,6 +23,19 @@ from s2t_runtime.errors import AudioError, OptionError
 Float32 = NDArray[np.float32]
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Float32
 """A path, the bytes of an audio file, an open binary file, or float32 samples [samples]."""
+
+MOST_AMPLITUDE: Final = 1e10
+"""Above any 32-bit integers that were not scaled, and far below where the encoder's sums of squares leave float32:
+from about 1e12 on features become infinite or zero, and the text has nothing to do with the recording."""
+_MOST_RATE: Final = 2**31 - 1
+
+around_decoding: Final[ContextVar[Callable[[], AbstractContextManager[None]]]] = ContextVar(
+    "around_decoding", default=nullcontext
+)
+"""What the decoding of a file happens inside of: nothing, unless a program says otherwise.
+
+libsndfile and mpg123 print what they think of damaged files, on standard error and standard output. A library does not
+touch those of its host, which may have other threads; a command owns its own."""
 
 
 def read_audio(source: AudioSource, *, sampling_rate: int | None, target_rate: int) -> Float32:
@@ -38,12 +54,12 @@ def read_audio(source: AudioSource, *, sampling_rate: int | None, target_rate: i
 
     Raises:
         AudioError: missing, unreadable or not audio; an array of a wrong type or shape; samples that
-            are not finite and would be resampled.
+            are not finite or too loud and would be resampled, or more of them than memory holds.
         OptionError: ``sampling_rate`` is missing for an array, not positive, or not the file's own.
     """
-    for name, rate in (("sampling_rate", sampling_rate), ("target_rate", target_rate)):
-        if rate is not None and rate <= 0:
-            raise OptionError(f"{name} is {rate}, wanted a positive number of samples per second")
+    if sampling_rate is not None:
+        _check_rate("sampling_rate", sampling_rate)
+    _check_rate("target_rate", target_rate)
     if isinstance(source, np.ndarray):
         if sampling_rate is None:
             raise OptionError(
@@ -61,6 +77,20 @@ def read_audio(source: AudioSource, *, sampling_rate: int | None, target_rate: i
     return _resampled(samples, rate, target_rate)
 
 
+class _Contents(io.BytesIO):
+    """A file for libsndfile, which asks damaged ones for places before their beginning.
+
+    What is raised in a callback of C can only be printed ("Exception ignored"), so the place just stays as it is,
+    and libsndfile finds that it is another one than it asked for.
+    """
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
+
 def check_audio(audio: Float32, *, min_samples: int, max_samples: int, sampling_rate: int) -> None:
     """Check that the encoder can take the samples.
 
@@ -71,7 +101,7 @@ def check_audio(audio: Float32, *, min_samples: int, max_samples: int, sampling_
         sampling_rate: samples per second, for the messages.
 
     Raises:
-        AudioError: empty, too short, too long, or with samples that are NaN or infinite.
+        AudioError: empty, too short, too long, or with samples that are NaN, infinite or beyond ``MOST_AMPLITUDE``.
     """
     count = audio.shape[0]
     least = f"{min_samples} samples ({1000 * min_samples / sampling_rate:.1f} ms)"
@@ -88,15 +118,32 @@ def check_audio(audio: Float32, *, min_samples: int, max_samples: int, sampling_
             f"{max_samples / sampling_rate:.2f} s ({max_samples} samples): cut the recording into pieces, "
             "or export again with a larger --max-audio-seconds"
         )
-    _check_finite(audio)
+    _check_samples(audio)
 
 
-def _check_finite(audio: Float32) -> None:
+def _check_rate(name: str, rate: object) -> None:
+    number = isinstance(rate, int | float | np.integer | np.floating) and not isinstance(rate, bool)
+    if number and 0 < rate <= _MOST_RATE:  # type: ignore[operator]  # it is a number
+        return
+    # Python writes no integer of more than 4300 digits.
+    shown = f"{rate.bit_length()} bits long" if isinstance(rate, int) and rate.bit_length() > 64 else rate
+    raise OptionError(
+        f"{name} is {shown}, wanted a positive number of samples per second, at most {_MOST_RATE}"
+    )
+
+
+def _check_samples(audio: Float32) -> None:
     finite = np.isfinite(audio)
     if not finite.all():
         raise AudioError(
             f"{np.count_nonzero(~finite)} of {audio.shape[0]} samples are NaN or infinite, the first at "
             f"index {int(np.argmin(finite))}, wanted finite samples: check what made the recording"
+        )
+    peak = float(np.abs(audio).max())
+    if peak > MOST_AMPLITUDE:
+        raise AudioError(
+            f"samples reach {peak:.1e} in size, wanted at most {MOST_AMPLITUDE:.1e}, and usually 1: check what made "
+            "the recording, or scale it to -1 .. 1"
         )
 
 
@@ -157,7 +204,8 @@ def _decoded(name: str, data: bytes) -> tuple[Float32, int]:
     if not data:
         raise AudioError(f"{name} is empty (0 bytes), wanted an audio file: check the recording")
     try:
-        channels, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        with around_decoding.get()():
+            channels, rate = soundfile.read(_Contents(data), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
         # LibsndfileError's own text begins with the address of our buffer.
         reason = getattr(error, "error_string", None) or str(error)
@@ -173,10 +221,10 @@ def _decoded(name: str, data: bytes) -> tuple[Float32, int]:
 def _resampled(samples: Float32, rate: int, target_rate: int) -> Float32:
     if rate == target_rate or samples.shape[0] == 0:
         return samples
-    _check_finite(samples)  # resampling would smear one bad sample over its neighbours
+    _check_samples(samples)  # resampling would smear one bad sample over its neighbours
     try:
         result: Float32 = soxr.resample(samples, rate, target_rate, quality="HQ")
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, MemoryError) as error:
         raise AudioError(
             f"the audio cannot be resampled from {rate} to {target_rate} samples per second "
             f"(resample it first): {error}"

@@ -73,7 +73,7 @@ def describe_machine() -> Machine:
         python=platform.python_version(),
         system=_system(),
         cpu=_cpu(),
-        memory_bytes=_memory_bytes(),
+        memory_bytes=memory_bytes(),
         gpus=gpus,
         gpu_problem=problem,
         cuda=_cuda_version() if cuda_problem is None else None,
@@ -157,7 +157,8 @@ def _cpu_from_text(text: str) -> tuple[str, int | None]:
     return model, len(cores) or None
 
 
-def _memory_bytes() -> int | None:
+def memory_bytes() -> int | None:
+    """Bytes of memory that this machine has; None where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

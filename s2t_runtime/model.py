@@ -13,9 +13,12 @@ import numpy as np
 from s2t_runtime.audio import AudioSource, check_audio, read_audio
 from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.manifest import Manifest
-from s2t_runtime.errors import ClosedError, OptionError, PickleError
+from s2t_runtime.bundles.replacement import load_whole
+from s2t_runtime.errors import ClosedError, OptionError, PickleError, SessionError
+from s2t_runtime.machine import memory_bytes
 from s2t_runtime.options.call import DecodingOptions
 from s2t_runtime.options.generation import GenerationOptions
+from s2t_runtime.options.memory import Memory
 from s2t_runtime.options.plan import SearchPlan, plan_search
 from s2t_runtime.processes import LoadingProcess
 from s2t_runtime.results import Hypothesis, Result, TokenEvent
@@ -34,8 +37,9 @@ def load(
     verify: Literal["fast", "full"] = "fast",
     cuda_graphs: bool = False,
     spin: bool | None = None,
+    weights: Literal["mapped", "memory"] = "mapped",
 ) -> SpeechToText:
-    """Load a bundle.
+    """Load a bundle; begun again, a few times, where the bundle is replaced meanwhile.
 
     Args:
         bundle: its directory; a name on the hub is not downloaded, the error says how to get it.
@@ -50,26 +54,35 @@ def load(
             own strategy; with full TensorRT a run is captured that repeats the shapes of the one before.
         spin: whether these threads wait for the next operator by spinning; None does not, and is the one to take
             where anything else runs. On a machine of its own True takes a tenth to a fifth off a decoder step.
+        weights: "mapped" lets the system read weights from their files as they are used, "memory" reads them whole:
+            for file systems where others write, since a mapped file that is overwritten changes the results, and
+            one that is cut off ends the process (SIGBUS).
 
     Returns:
         The model; a context manager, safe to share between threads.
 
     Raises:
-        BundleError: the bundle is missing, altered, newer than this runtime or malformed.
+        BundleError: the bundle is missing, altered, newer than this runtime or malformed, or replaced again and
+            again while it is loaded.
         OptionError: an unknown precision or provider, or an option that it does not have.
         SessionError: ONNX Runtime or TensorRT cannot load the graphs here.
     """
-    opened = open_bundle(bundle, verify=verify)
-    session = open_session(
-        opened,
-        precision,
-        provider=provider,
-        threads=threads,
-        verify=verify,
-        cuda_graphs=cuda_graphs,
-        spin=spin,
-    )
-    return SpeechToText(opened, session)
+
+    def load_once() -> SpeechToText:
+        opened = open_bundle(bundle, verify=verify)
+        session = open_session(
+            opened,
+            precision,
+            provider=provider,
+            threads=threads,
+            verify=verify,
+            cuda_graphs=cuda_graphs,
+            spin=spin,
+            weights=weights,
+        )
+        return SpeechToText(opened, session)
+
+    return load_whole(bundle, load_once)
 
 
 class SpeechToText:
@@ -86,6 +99,10 @@ class SpeechToText:
         self._detokenize = load_detokenizer(bundle)
         self._defaults = GenerationOptions.from_dict(bundle.manifest.generation)
         self._output_ids = bundle.output_ids()
+        decoder = bundle.manifest.decoder
+        cache_bytes = 2 * 4 * decoder.layers * decoder.heads * decoder.head_dim  # keys and values in float32
+        machine_bytes = memory_bytes()
+        self._memory = None if machine_bytes is None else Memory(machine_bytes, cache_bytes)
 
     @property
     def manifest(self) -> Manifest:
@@ -153,7 +170,7 @@ class SpeechToText:
         Raises:
             AudioError: unreadable, empty, too short, too long or not finite audio.
             OptionError: an unknown or impossible option, or one that leaves no token to draw.
-            SessionError: ONNX Runtime failed, or this is a fork of the process that loaded the model.
+            SessionError: ONNX Runtime failed, memory ran out, or this is a fork of the process that loaded the model.
             ClosedError: the model was closed.
         """
         started_s = time.perf_counter()
@@ -166,7 +183,13 @@ class SpeechToText:
         sources: Sequence[Any] = audio if several else [audio]  # type: ignore[assignment]
         waveforms = [self._read(source, sampling_rate) for source in sources]
         observe = None if on_token is None else self._observer(on_token)
-        results = self._decode(session, waveforms, plan, stop, observe, started_s) if waveforms else []
+        try:
+            results = self._decode(session, waveforms, plan, stop, observe, started_s) if waveforms else []
+        except MemoryError as error:
+            raise SessionError(
+                f"memory ran out while decoding {len(waveforms)} utterances with {plan.num_beams} beams of up to "
+                f"{plan.max_length} tokens: decode fewer at once, or pass a smaller num_beams or max_length"
+            ) from error
         return results if several else results[0]
 
     def plan(self, **options: Unpack[DecodingOptions]) -> SearchPlan:
@@ -185,6 +208,7 @@ class SpeechToText:
             max_positions=decoder.max_positions,
             output_ids=self._output_ids,
             alone_ids=decoder.alone_ids,
+            memory=self._memory,
         )
 
     def close(self) -> None:

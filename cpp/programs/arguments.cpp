@@ -76,6 +76,12 @@ class Parser {
                 throw bad_value(name, text, "integer of at least 1");
             }
             request_.batch_size = static_cast<std::size_t>(integer(name, text));
+        } else if (name == "--weights") {
+            const std::string text = value(name);
+            if (text != "mapped" && text != "memory") {
+                throw bad_value(name, text, "mapped or memory");
+            }
+            request_.load.weights = text == "memory" ? LoadOptions::Weights::memory : LoadOptions::Weights::mapped;
         } else if (name == "--verify") {
             const std::string text = value(name);
             if (text != "fast" && text != "full") {
@@ -155,6 +161,7 @@ std::string help_text() {
     line("--spin", "or --no-spin: whether threads spin between operators; left out, they do not");
     line("--batch-size", "N  files decoded at once; left out, 1");
     line("--verify", "fast|full  full: all hashes");
+    line("--weights", "mapped|memory  memory: read them whole, for file systems where others write");
     line("--json", "print one JSON object a line");
     line("--stream", "with --json: show the text as it comes");
     line("--help", "show this and exit");

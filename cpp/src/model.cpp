@@ -1,10 +1,13 @@
 #include "s2t/model.h"
 
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "audio/audio_check.h"
 #include "bundles/bundle.h"
+#include "bundles/replacement.h"
+#include "messages/python_text.h"
 #include "messages/sentences.h"
 #include "options/plan.h"
 #include "options/values.h"
@@ -39,6 +42,10 @@ PlanContext context_of(const Bundle& bundle) {
     context.vocabulary = bundle.output_vocabulary();
     context.max_positions = manifest.decoder.max_positions;
     context.alone_ids = manifest.decoder.alone_ids;
+    const DecoderInfo& decoder = manifest.decoder;
+    const double cache_bytes = 2.0 * 4.0 * static_cast<double>(decoder.layers) * static_cast<double>(decoder.heads) *
+                               static_cast<double>(decoder.head_dim);  // keys and values in float
+    context.memory = {machine_bytes(), cache_bytes};
     return context;
 }
 
@@ -47,7 +54,8 @@ PlanContext context_of(const Bundle& bundle) {
 struct Model::Loaded {
     Loaded(Bundle opened, const std::string& precision, const LoadOptions& options)
         : bundle(std::move(opened)),
-          session(std::make_shared<OnnxSession>(bundle, precision, options.provider, options.threads, options.spin)),
+          session(std::make_shared<OnnxSession>(bundle, precision, options.provider, options.threads, options.spin,
+                                                options.weights)),
           detokenizer(detokenizer_of(bundle)),
           vocabulary(Vocabulary::read(bundle.path_of("vocabulary.bin"))),
           context(context_of(bundle)) {}
@@ -124,9 +132,12 @@ std::vector<Result> Model::Loaded::results(const SearchResult& found, Span<const
 }
 
 Model Model::load(const std::string& path, const LoadOptions& options) {
-    Bundle bundle = Bundle::open(path, options.verify);
-    const std::string precision = options.precision.empty() ? bundle.manifest().default_precision : options.precision;
-    return Model(std::make_unique<const Loaded>(std::move(bundle), precision, options));
+    return Model(load_whole(python_path(path), [&] {
+        Bundle bundle = Bundle::open(path, options.verify);
+        const std::string precision =
+            options.precision.empty() ? bundle.manifest().default_precision : options.precision;
+        return std::make_unique<const Loaded>(std::move(bundle), precision, options);
+    }));
 }
 
 Model::Model(std::unique_ptr<const Loaded> loaded) : loaded_(std::move(loaded)) {}
@@ -146,7 +157,14 @@ Result Model::generate(const Recording& recording, const GenerateOptions& option
 }
 
 std::vector<Result> Model::generate_batch(Span<const Span<const float>> audio, const GenerateOptions& options) const {
-    return loaded_->decode(audio, options);
+    try {
+        return loaded_->decode(audio, options);
+    } catch (const std::bad_alloc&) {  // a vector of more than its most is refused before, as the plan is made
+        const SearchPlan plan = plan_search(loaded_->context, options);
+        throw SessionError(say("session.memory", {{"utterances", std::to_string(audio.size())},
+                                                  {"beams", std::to_string(plan.num_beams)},
+                                                  {"longest", std::to_string(plan.max_length)}}));
+    }
 }
 
 void Model::check(const GenerateOptions& options) const { plan_search(loaded_->context, options); }

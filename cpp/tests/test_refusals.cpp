@@ -29,6 +29,9 @@ std::string refusal(const Json& item) {
         for (const Json& place : item["audio"].value("not_finite", Json::array())) {
             audio[place.get<std::size_t>()] = std::nanf("");
         }
+        if (item["audio"].contains("loud")) {
+            audio[0] = item["audio"]["loud"].get<float>();
+        }
         model.generate(Span<const float>(audio), options_from_values(item["options"]));
     });
 }

@@ -13,5 +13,6 @@ Goes out:
         Manifest, ModelInfo, OutputVocabularyInfo, PrecisionErrors, PrecisionInfo, PrecisionPolicy,
         TensorInfo
     output_vocabulary: Int64, OUTPUT_VOCABULARY, columns_of, outside, write_output_vocabulary
+    replacement: load_whole
     verification: FAST_HASH_LIMIT, MANIFEST_NAME, sha256_of
 """

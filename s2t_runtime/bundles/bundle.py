@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from s2t_runtime.bundles.manifest import GraphInfo, Manifest, PrecisionInfo
+from s2t_runtime.bundles.manifest_numbers import check_numbers
 from s2t_runtime.bundles.output_vocabulary import Int64, read_output_vocabulary
 from s2t_runtime.bundles.verification import MANIFEST_NAME, WEIGHTS_SUFFIX, check_files
 from s2t_runtime.errors import BundleError, OptionError
@@ -118,6 +119,7 @@ def open_bundle(path: str | os.PathLike[str], *, verify: Literal["fast", "full"]
         raise OptionError(f'verify is {verify!r}, wanted "fast" or "full"')
     root = Path(path)
     manifest = Manifest.from_json(_manifest_text(root))
+    check_numbers(manifest)
     check_files(root, manifest, _graph_paths(manifest), verify)
     return Bundle(root, manifest)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -39,10 +40,23 @@ def parse(text: str) -> object:
     """The document in ``text``.
 
     Raises:
-        ValueError: it is not JSON; NaN and infinities, which Python would take, are not either.
+        ValueError: it is not JSON; NaN and infinities, which Python would take, are not either, nor are numbers
+            beyond double precision, which other readers of a bundle cannot hold.
         RecursionError: it is nested too deeply.
     """
-    return json.loads(text, parse_constant=_refuse_constant)
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_float, parse_int=_integer)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{_shortened(text)} is beyond double precision")
+    return value
+
+
+def _integer(text: str) -> int:
+    _float(text)
+    return int(text)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -65,7 +79,12 @@ def shown(value: object) -> str:
     """A JSON value in a message: what it is, and the value itself where it is short."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "an array"
-    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        value = float(value)  # as other readers of JSON see it
+    return _shortened(json.dumps(value, ensure_ascii=False))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= 40 else text[:40] + "..."
 
 
@@ -134,7 +153,8 @@ class Reader:
         kind = getattr(wanted, "__origin__", wanted)
         if kind is float and type(value) is int:
             return float(value)  # other writers leave out a fraction of zero
-        if type(value) is not kind:  # not isinstance: true is not an integer
+        # Not isinstance: true is not an integer. What 64 bits do not hold is none for other hosts.
+        if type(value) is not kind or (type(value) is int and not -(2**63) <= value < 2**63):
             self.wrong(path, value, _WANTED[kind])
         elif isinstance(allowed, OneOf) and value not in allowed.values:
             self.wrong(path, value, "one of " + ", ".join(allowed.values))

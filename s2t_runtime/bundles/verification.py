@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -127,23 +128,35 @@ def _check_unlisted_weights(root: Path, manifest: Manifest, graphs: Sequence[str
             name = path.relative_to(root).as_posix()
             if name in manifest.files or not (real := _elsewhere(root, name)):
                 continue
-            if os.fsencode(path.name) in (root / graph).read_bytes():  # a stray file hurts nobody
+            if os.fsencode(path.name) in _bytes_of(root / graph):  # a stray file hurts nobody
                 raise BundleError(
                     f"{path} is a link that leaves the bundle, to {real}, and {MANIFEST_NAME} has no hash of it; "
                     "wanted a file inside, or one that the manifest lists: export again"
                 )
 
 
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}): {_REMEDY}") from error
+
+
 def _size_problems(root: Path, manifest: Manifest, shown: Mapping[str, str]) -> list[str]:
     problems = []
     for relative, wanted in manifest.files.items():
-        path, name = root / relative, shown[relative]
-        if not path.exists():
+        name = shown[relative]
+        try:
+            status = (root / relative).stat()  # once: it may vanish between two questions
+        except (FileNotFoundError, NotADirectoryError):
             problems.append(f"{name} is missing")
-        elif not path.is_file():
-            problems.append(f"{name} is not a regular file")
-        elif (size := path.stat().st_size) != wanted.size:
-            problems.append(f"{name} has {size} bytes, wanted {wanted.size}")
+        except OSError as error:
+            problems.append(f"{name} cannot be read ({error.strerror})")
+        else:
+            if not stat.S_ISREG(status.st_mode):
+                problems.append(f"{name} is not a regular file")
+            elif status.st_size != wanted.size:
+                problems.append(f"{name} has {status.st_size} bytes, wanted {wanted.size}")
     return problems
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from s2t_runtime.commands.doctor_abilities import EXPORT_PACKAGES, OTHER_PACKAGES, Ability, Found, abilities
+from s2t_runtime.commands.weights_advice import weights_advice
 
 if TYPE_CHECKING:
     from s2t_runtime.bundles.bundle import Bundle
@@ -118,6 +119,7 @@ def _bundle_document(bundle: Bundle) -> dict[str, object]:
     return {
         "path": str(bundle.root),
         "verified": "full",
+        "weights": weights_advice(bundle.root, bundle.manifest.files),
         "format_version": manifest.format_version,
         "model": asdict(manifest.model),
         "default_precision": manifest.default_precision,
@@ -210,6 +212,7 @@ def _bundle_lines(bundle: Bundle) -> tuple[tuple[str, str], ...]:
     )
     return (
         ("verified", f"every hash of {len(manifest.files)} files, {_size(bundle) / _MIB:.1f} MiB"),
+        ("weights", weights_advice(bundle.root, manifest.files)),
         ("model", f"{model.id}{f' at {model.revision}' if model.revision else ''}"),
         ("architecture", f"{model.encoder} + {model.decoder}, {model.parameters / 1e6:.1f} M parameters"),
         ("licence", model.licence or "not stated"),

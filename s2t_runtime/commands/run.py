@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -38,6 +39,7 @@ class RunRequest:
     cuda_graphs: bool = False
     batch_size: int = 1
     verify: Literal["fast", "full"] = "fast"
+    weights: Literal["mapped", "memory"] = "mapped"
     as_json: bool = False
     stream: bool = False
 
@@ -71,6 +73,12 @@ def _one_standard_input(_: click.Context, __: click.Parameter, audio: tuple[str,
 @click.option("--cuda-graphs", is_flag=True, help="With --provider tensorrt: launch kernels as CUDA graphs.")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", default=1, help="Files decoded at once.")
 @click.option("--verify", type=click.Choice(["fast", "full"]), default="fast", help="full: all hashes.")
+@click.option(
+    "--weights",
+    type=click.Choice(["mapped", "memory"]),
+    default="mapped",
+    help="memory: read them whole, for file systems where others write.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option("--stream", is_flag=True, help="Show the text as it comes: on a terminal, or as JSON lines.")
 def main(**_: object) -> None:
@@ -114,7 +122,7 @@ def run(request: RunRequest) -> int:
     """
     failed = False
     piped = functools.cache(_piped_audio)  # a batch may be read twice, standard input cannot
-    with _load(request) as model:
+    with _load(request) as model, _quiet_decoders():
         model.plan(**request.options)  # raises before any work
         with open_output(as_json=request.as_json) as output:
             tell = _teller(request, output)
@@ -144,7 +152,21 @@ def _load(request: RunRequest) -> SpeechToText:
         spin=request.spin,
         cuda_graphs=request.cuda_graphs,
         verify=request.verify,
+        weights=request.weights,
     )
+
+
+@contextlib.contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Say of a damaged file what the error says, and not what libsndfile and mpg123 print besides."""
+    from s2t_runtime.audio import around_decoding  # noqa: PLC0415
+    from s2t_runtime.commands.silence import silence  # noqa: PLC0415
+
+    before = around_decoding.set(silence)
+    try:
+        yield
+    finally:
+        around_decoding.reset(before)
 
 
 def _teller(request: RunRequest, output: Output) -> Callable[[str, TokenEvent], None] | None:

@@ -8,6 +8,7 @@ Goes out:
     generation: GenerationOptions
     ids: token_ids
     lengths: longest_sequence
+    memory: Memory
     plan: SearchPlan, plan_search
     refusals: REASONS
     sampling: Sampling

@@ -37,6 +37,11 @@ class KnownIds:
     output_ids: Int64 | None
     """int64, ascending; None: all."""
 
+    @property
+    def width(self) -> int:
+        """Tokens that can be chosen."""
+        return self.vocab_size if self.output_ids is None else len(self.output_ids)
+
     def check(self, name: str, ids: Sequence[int]) -> None:
         """See that a decoder has these ids of an option.
 
@@ -44,7 +49,7 @@ class KnownIds:
             OptionError: one is no id, or was left out of a restricted output projection.
         """
         for token in ids:
-            if token >= self.vocab_size:
+            if not 0 <= token < self.vocab_size:  # a bundle's language may be below
                 raise OptionError(
                     f"{name} has token {token}, wanted ids from 0 to {self.vocab_size - 1}; correct the id"
                 )

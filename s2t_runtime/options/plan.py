@@ -18,6 +18,7 @@ from s2t_runtime.errors import OptionError
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.ids import KnownIds, biases
 from s2t_runtime.options.lengths import plan_lengths
+from s2t_runtime.options.memory import Memory, check_memory
 from s2t_runtime.options.sampling import Sampling, plan_sampling
 from s2t_runtime.options.values import PrefixFunction
 
@@ -73,6 +74,7 @@ def plan_search(
     max_positions: int | None,
     output_ids: Int64 | None = None,
     alone_ids: Collection[int] | None = (),
+    memory: Memory | None = None,
 ) -> SearchPlan:
     """Resolve a call's options over a bundle's defaults over transformers' global ones.
 
@@ -84,9 +86,11 @@ def plan_search(
         max_positions: positions that the decoder has, None where it has no limit.
         output_ids: int64, the ids that a restricted output projection has, ascending; None: all.
         alone_ids: those behind which no forced token may be fed in the same step; None: any may be one.
+        memory: of the machine; None: whatever is asked for is taken to fit.
 
     Raises:
-        OptionError: an option is out of range, contradicts another or would be ignored.
+        OptionError: an option is out of range, contradicts another, would be ignored or asks for more memory
+            than there is.
     """
     merged = _merged(defaults, overrides)
     known = KnownIds(vocab_size, output_ids)
@@ -97,6 +101,10 @@ def plan_search(
     _check_forced(merged, forced_bos)
     eos = _ids(merged.eos_token_id)
     num_beams, num_return_sequences = _widths(merged)
+    if memory is not None:
+        kept = known.width if merged.do_sample else max(2, 1 + len(eos)) * num_beams
+        beams = max(num_beams, num_return_sequences)
+        check_memory(memory, beams=beams, longest=lengths.longest, candidates=min(kept, known.width))
     return SearchPlan(
         prompt=prompt,
         num_beams=num_beams,

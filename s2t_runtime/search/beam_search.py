@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from s2t_runtime.errors import OptionError
 from s2t_runtime.options.plan import SearchPlan
 from s2t_runtime.search.outcome import Observer, ScoredSequence, SearchResult
 from s2t_runtime.search.rows import Rows, RowSource, best_of_rows
@@ -115,6 +116,7 @@ class BeamSearch:
         if stopped and observe is not None:
             self._active = np.zeros_like(before)
             self._tell(observe, before)
+        self._check_found()
         return SearchResult(self._hypotheses(), steps, stopped)
 
     def _spread(self, rows: Rows) -> Rows:
@@ -137,7 +139,8 @@ class BeamSearch:
         """``_get_top_k_continuations``: the best over all beams of each utterance."""
         batch, beams, n = rows.ids.shape
         vocab = self._plan.vocab_size
-        scores = (rows.scores + self._running.scores[:, :, None]).reshape(batch, beams * n)
+        with np.errstate(over="ignore", invalid="ignore"):  # biases may add up to infinity
+            scores = (rows.scores + self._running.scores[:, :, None]).reshape(batch, beams * n)
         # Sorting by beam × vocabulary + id among equals puts the lower beam first, then the lower id.
         places = (rows.ids + np.arange(beams)[:, None] * vocab).reshape(batch, beams * n)
         if not self._generators:
@@ -253,6 +256,21 @@ class BeamSearch:
         scores = self._over_length(running.scores, int(lengths[0, 0]))
         ends = np.ones_like(self._is_finished)
         self._merge(_Beams(running.tokens, running.log_probs, scores, lengths), ends)
+
+    def _check_found(self) -> None:
+        """Refuse a temperature that takes every score below the stand-in for -inf, which then wins with no token.
+
+        Raises:
+            OptionError: an utterance has nothing but that stand-in.
+        """
+        sampling = self._plan.sampling
+        lost = ~self._is_finished[:, 0]
+        if sampling is not None and sampling.temperature < 1 and lost.any():
+            raise OptionError(
+                f"temperature {sampling.temperature} divides the scores of utterance {int(lost.argmax())} to below "
+                f"{NEVER:.0e}, where beam search holds them for impossible, wanted higher scores; raise temperature, "
+                "or leave do_sample out"
+            )
 
     def _over_length(self, scores: Float32, length: int) -> Float32:
         return scores / np.float32(length**self._plan.length_penalty)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2t_runtime.bundles.output_vocabulary import columns_of
+from s2t_runtime.errors import OptionError
 from s2t_runtime.options.plan import SearchPlan
 from s2t_runtime.search.deferred_step import DeferredStep
 from s2t_runtime.search.probabilities import log_softmax
@@ -68,7 +69,8 @@ class RowSource:
             are drawn, all that can be, in the order of their ids.
 
         Raises:
-            OptionError: prefix_allowed_tokens_fn returned no list of token ids.
+            OptionError: prefix_allowed_tokens_fn returned no list of token ids, or a score is infinite and
+                would be renormalised.
         """
         rules = self._rules.at(histories)
         if rules.forced:
@@ -90,6 +92,8 @@ class RowSource:
         single = self._plan.num_beams == 1
         ids = np.broadcast_to(self._every, logits.shape)
         scores = self._ruled(ids, logits if single else log_probs, rules, histories, active)
+        if self._plan.renormalize_logits:
+            _check_normalisable(scores, active)
         if self._plan.sampling is not None:
             return self._finished(ids, scores, log_probs)
         if self._plan.renormalize_logits:
@@ -129,10 +133,26 @@ class RowSource:
         return Rows(ids, scores, log_probs if self._plan.num_beams == 1 else scores)
 
 
+def _check_normalisable(scores: Float32, active: Mask) -> None:
+    """Refuse scores whose log-probabilities would not be numbers.
+
+    Raises:
+        OptionError: a row that has not ended has an infinite score.
+    """
+    infinite = np.isposinf(scores.max(axis=-1)) & active
+    if infinite.any():
+        raise OptionError(
+            f"a score of utterance {int(np.argwhere(infinite)[0, 0])} is infinite, wanted finite ones to renormalise; "
+            "lower exponential_decay_length_penalty or sequence_bias, raise repetition_penalty, or leave "
+            "renormalize_logits out"
+        )
+
+
 def _renormalized(scores: Float32) -> Float32:
     """``LogitNormalization``; a row without any token that can follow stays so."""
     possible = scores.max(axis=-1, keepdims=True) > -np.inf
-    return np.where(possible, log_softmax(np.where(possible, scores, np.float32(0))), scores)
+    with np.errstate(invalid="ignore"):  # rows of hypotheses that have ended may hold infinity
+        return np.where(possible, log_softmax(np.where(possible, scores, np.float32(0))), scores)
 
 
 def best_of_rows(scores: NDArray[np.floating], keep: int) -> Int64:
@@ -148,9 +168,10 @@ def best_of_rows(scores: NDArray[np.floating], keep: int) -> Int64:
     flat = scores.reshape(-1, scores.shape[-1])
     best = np.empty((flat.shape[0], keep), dtype=np.int64)
     for row, values in enumerate(flat):
-        least = np.partition(values, values.size - keep)[values.size - keep]
-        contenders = np.flatnonzero(values >= least)
-        best[row] = contenders[np.argsort(-values[contenders], kind="stable")[:keep]]
+        keys = -values  # sorted upwards, so that NaN comes last, as in C++
+        last = np.partition(keys, keep - 1)[keep - 1]
+        contenders = np.flatnonzero(~(keys > last))
+        best[row] = contenders[np.argsort(keys[contenders], kind="stable")[:keep]]
     return best.reshape(*scores.shape[:-1], keep)
 
 

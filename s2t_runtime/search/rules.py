@@ -106,7 +106,9 @@ class StepRules:
         Bans commute, so those of all rules are applied together, after the penalty as in transformers.
         """
         if self.penalised is not None:
-            penalised = np.where(scores < 0, scores * self.penalty, scores / self.penalty)
+            # In single precision the penalty may be infinite, or zero.
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+                penalised = np.where(scores < 0, scores * self.penalty, scores / self.penalty)
             scores = np.where(_among(ids, self.penalised, scores), penalised, scores)
         if self.banned is not None:
             scores = np.where(_among(ids, self.banned, scores), np.float32(-np.inf), scores)

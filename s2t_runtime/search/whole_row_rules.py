@@ -47,8 +47,10 @@ class SequenceBias:
                 continue
             completes = (histories[:, :, None, -prefix:] == sequences[:, :-1]).all(axis=-1)
             for number, column in enumerate(columns_of(sequences[:, -1].tolist(), self._output_ids)):
-                bias[..., column] += np.where(completes[..., number], biases[number], np.float32(0))
-        return scores + bias
+                with np.errstate(over="ignore"):
+                    bias[..., column] += np.where(completes[..., number], biases[number], np.float32(0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return scores + bias
 
 
 class PrefixConstraint:

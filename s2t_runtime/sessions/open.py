@@ -33,6 +33,7 @@ def open_session(
     verify: Literal["fast", "full"],
     cuda_graphs: bool = False,
     spin: bool | None = None,
+    weights: Literal["mapped", "memory"] = "mapped",
 ) -> Session[Any]:
     """Load a bundle's graphs or engines.
 
@@ -44,14 +45,18 @@ def open_session(
         verify: which engine files are hashed, as ``open_bundle`` does with the bundle's.
         cuda_graphs: launch the engines' kernels as CUDA graphs.
         spin: whether these threads wait for the next operator by spinning; None takes the default.
+        weights: whether ONNX Runtime maps the files of weights or gets them read; engines lie in the GPU's memory.
 
     Raises:
-        OptionError: an unknown provider or precision, threads or spin for engines, or cuda_graphs for others.
+        OptionError: an unknown provider, precision or value of weights, threads or spin for engines, or cuda_graphs
+            for others.
         BundleError: an engine's json or plan is damaged.
         SessionError: this machine or this Python cannot use the provider, or loading failed.
     """
     if provider not in PROVIDERS:
         raise OptionError(f"provider {provider!r} is unknown; known: {', '.join(PROVIDERS)}")
+    if weights not in ("mapped", "memory"):
+        raise OptionError(f'weights is {weights!r}, wanted "mapped" or "memory"')
     if provider != ENGINES:
         if cuda_graphs:
             raise OptionError(
@@ -60,7 +65,7 @@ def open_session(
         from s2t_runtime.sessions.onnxruntime.session import OnnxSession  # noqa: PLC0415 - each side alone
 
         chosen = precision or bundle.manifest.default_precision
-        return OnnxSession(bundle, chosen, provider=provider, threads=threads, spin=spin)
+        return OnnxSession(bundle, chosen, provider=provider, threads=threads, spin=spin, weights=weights)
     for name, value in (("threads", threads), ("spin", spin)):
         if value is not None:
             raise OptionError(f"{name} is {value}, but engines run on the GPU: leave {name} unset")

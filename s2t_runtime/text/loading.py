@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from tokenizers import Tokenizer
 
@@ -27,8 +28,22 @@ def load_detokenizer(bundle: Bundle) -> Detokenize:
         vocabulary = Vocabulary.read(bundle.path_of("vocabulary.bin"))
         return lambda ids: vocabulary.decode(ids, detokenizer)
     path = bundle.path_of("tokenizer.json")
-    try:
+    with _mapped_errors("be read"):
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the Rust library raises bare Exception
-        raise BundleError(f"tokenizer.json cannot be read: {error}; export again") from error
-    return lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def decode(ids: Sequence[int]) -> str:
+        with _mapped_errors("decode tokens"):
+            return str(tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    return decode
+
+
+@contextmanager
+def _mapped_errors(doing: str) -> Iterator[None]:
+    """Turn what the Rust library raises into BundleError: bare Exception, and for a panic not even that."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise BundleError(f"tokenizer.json cannot {doing}: {error}; export again") from error
+        raise

@@ -111,6 +111,12 @@ def test_json_is_that_of_run_s2t(cli: Path, cpp_bundle: Path, flags: tuple[str, 
     assert [list(record) for record in got] == [list(record) for record in wanted]
 
 
+def test_weights_may_be_read_whole(cli: Path, cpp_bundle: Path) -> None:
+    arguments = (cpp_bundle, RECORDINGS[0], "--json", "--weights", "memory")
+    ours, theirs = _records(_run(cli, *arguments)), _records(_run_s2t(*arguments))
+    assert [record["text"] for record in ours] == [record["text"] for record in theirs]
+
+
 def _times(record: dict[str, Any]) -> dict[str, Any]:
     if "timings_s" not in record:
         return {}
@@ -222,7 +228,7 @@ def test_standard_input_is_read_once(cli: Path, cpp_bundle: Path) -> None:
             "precision 'int8' is made for CPUs and provider 'cuda' would compute little of it on the GPU; ",
         ),
         (("--precision", "int2"), "precision 'int2' is not in "),
-        (("--threads", "0"), "threads is 0; it must be at least 1"),
+        (("--threads", "0"), "threads is 0; it must be from 1 to 1024"),
     ],
 )
 def test_a_wrong_request_is_one_line(
@@ -257,6 +263,8 @@ def test_neutral_options_of_sampling_are_taken(cli: Path, cpp_bundle: Path) -> N
         (("bundle", "a.wav", "--exponential-decay-length-penalty", "1"),
          "invalid value for --exponential-decay-length-penalty: '1' is no START,FACTOR such as 20,1.1"),
         (("bundle", "a.wav", "--batch-size", "0"), "invalid value for --batch-size: '0' is no integer of at least 1"),
+        (("bundle", "a.wav", "--weights", "no"),
+         "invalid value for --weights: 'no' is no mapped or memory"),
         (("bundle", "a.wav", "--verify", "no"), "invalid value for --verify: 'no' is no fast or full"),
         (("bundle", "a.wav", "--json=1"), "--json takes no value"),
     ],

@@ -16,7 +16,7 @@ from support.places import ROOT
 
 import s2t_runtime
 from s2t_runtime import audio
-from s2t_runtime.bundles import bundle, verification
+from s2t_runtime.bundles import bundle, replacement, verification
 from s2t_runtime.commands import run as cli_run
 from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.plan import plan_search
@@ -122,6 +122,22 @@ def _standard_input(root: Path, patch: pytest.MonkeyPatch) -> None:
     cli_run._piped_audio()
 
 
+def _replaced(root: Path, patch: pytest.MonkeyPatch) -> None:
+    counter = iter(range(99))
+    patch.setattr(replacement.time, "sleep", lambda _: None)
+    patch.setattr(replacement, "_stamp", lambda _: next(counter))
+    s2t_runtime.load(root, threads=1)
+
+
+def _no_memory(root: Path, patch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with s2t_runtime.load(root, threads=1) as model:
+        patch.setattr(s2t_runtime.model, "search", fail)
+        model.generate(np.zeros(8000, dtype=np.float32), sampling_rate=16_000)
+
+
 def _rows(root: Path, patch: pytest.MonkeyPatch) -> None:
     with s2t_runtime.load(root, threads=1) as model:
         session = model._session
@@ -151,6 +167,7 @@ def _forked(root: Path, patch: pytest.MonkeyPatch) -> None:
 
 EVENTS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "bundle.damaged.unreadable": _unreadable_file,
+    "bundle.replaced": _replaced,
     "audio.unreadable": _unreadable_audio,
     "audio.no_bytes": _no_bytes,
     "audio.missing": _missing_audio,
@@ -158,6 +175,7 @@ EVENTS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "audio.not_resampled": _not_resampled,
     "cli.stdin": _standard_input,
     "option.prefix_unwritable": _left_out,
+    "session.memory": _no_memory,
     "session.rows": _rows,
     "session.forked": _forked,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from s2t_runtime.audio import check_audio, read_audio
@@ -153,12 +155,46 @@ def test_an_array_needs_its_rate() -> None:
     )
 
 
-@pytest.mark.parametrize("rate", [0, -8000])
-def test_rates_are_positive(rate: int) -> None:
-    message = f"{rate}, wanted a positive number of samples per second"
+@pytest.mark.parametrize("rate", [0, -8000, 2**31, math.nan, math.inf, True, "16000", np.float32(0)])
+def test_rates_are_positive(rate: Any) -> None:
+    message = f"{rate}, wanted a positive number of samples per second, at most 2147483647"
     assert refusal(tone(), OptionError, rate) == f"sampling_rate is {message}"
     with pytest.raises(OptionError, match=f"target_rate is {message}"):
         read(tone(), RATE, rate)
+
+
+def test_a_rate_that_python_would_not_write() -> None:
+    message = (
+        "sampling_rate is 33220 bits long, wanted a positive number of samples per second, at most 2147483647"
+    )
+    assert refusal(tone(), OptionError, 10**10000) == message
+
+
+@pytest.mark.parametrize("peak", [1.1e10, -3e38])
+def test_samples_that_no_recording_has(peak: float) -> None:
+    loud = tone()
+    loud[77] = peak
+    message = (
+        f"samples reach {abs(peak):.1e} in size, wanted at most 1.0e+10, and usually 1: check what made the "
+        "recording, or scale it to -1 .. 1"
+    )
+    assert refusal(loud, AudioError, 8000) == message  # before it is resampled
+    assert check_refusal(read(loud, RATE)) == message
+
+
+def test_integers_that_were_not_scaled_are_taken() -> None:
+    loud = tone() * np.float32(2**31)
+    check_audio(read(loud, RATE), min_samples=400, max_samples=32000, sampling_rate=RATE)
+
+
+def test_more_samples_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr(soxr, "resample", fail)
+    assert refusal(tone(), AudioError, 1) == (
+        "the audio cannot be resampled from 1 to 16000 samples per second (resample it first): std::bad_alloc"
+    )
 
 
 @pytest.mark.parametrize(

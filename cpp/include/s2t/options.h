@@ -21,12 +21,18 @@ struct LoadOptions {
         full,  ///< every file's SHA-256
     };
 
+    enum class Weights {
+        mapped,  ///< the system reads weights from their files as they are used
+        memory,  ///< read whole: for file systems where others write, since a mapped file changes with its file
+    };
+
     std::string precision;         ///< one that the bundle holds; empty: its default
     std::string provider = "cpu";  ///< "cpu" or "cuda"
     /// For one operator; unset: the physical cores that this process may use, and no more than its cgroup's quota.
     std::optional<int> threads;
     std::optional<bool> spin;  ///< whether these threads spin between operators; unset: no
     Verify verify = Verify::fast;
+    Weights weights = Weights::mapped;
 };
 
 enum class EarlyStopping {

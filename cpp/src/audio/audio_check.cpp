@@ -1,7 +1,9 @@
 #include "audio/audio_check.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 
 #include "messages/python_text.h"
 #include "messages/sentences.h"
@@ -9,7 +11,20 @@
 
 namespace s2t {
 
-void check_finite(Span<const float> audio) {
+namespace {
+
+/// Far below where the encoder's sums of squares leave single precision; above any 32-bit integers.
+constexpr float most_amplitude = 1e10F;
+
+std::string exponent(float value) {
+    std::array<char, 32> buffer{};
+    const int length = std::snprintf(buffer.data(), buffer.size(), "%.1e", static_cast<double>(value));
+    return {buffer.data(), static_cast<std::size_t>(length)};
+}
+
+}  // namespace
+
+void check_samples(Span<const float> audio) {
     const auto finite = [](float sample) { return std::isfinite(sample); };
     const float* const first = std::find_if_not(audio.begin(), audio.end(), finite);
     if (first != audio.end()) {
@@ -18,6 +33,13 @@ void check_finite(Span<const float> audio) {
         throw AudioError(say("audio.not_finite", {{"count", std::to_string(count)},
                                                   {"samples", std::to_string(audio.size())},
                                                   {"first", std::to_string(first - audio.begin())}}));
+    }
+    float peak = 0.0F;
+    for (const float sample : audio) {
+        peak = std::max(peak, std::fabs(sample));
+    }
+    if (peak > most_amplitude) {
+        throw AudioError(say("audio.loud", {{"peak", exponent(peak)}}));
     }
 }
 
@@ -43,7 +65,7 @@ void check_audio(Span<const float> audio, const AudioInfo& info) {
                                             {"most_seconds", seconds(info.max_samples)},
                                             {"most", std::to_string(info.max_samples)}}));
     }
-    check_finite(audio);
+    check_samples(audio);
 }
 
 }  // namespace s2t

@@ -7,7 +7,7 @@
 namespace s2t {
 
 /// Throws AudioError: samples that are NaN or infinite.
-void check_finite(Span<const float> audio);
+void check_samples(Span<const float> audio);
 
 /// Throws AudioError: empty, too short, too long, or not finite.
 void check_audio(Span<const float> audio, const AudioInfo& info);

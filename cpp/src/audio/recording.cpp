@@ -192,7 +192,7 @@ Recording resampled(Recording recording, int sampling_rate) {
     const std::string rate = std::to_string(recording.sampling_rate);
     const std::string wanted = std::to_string(sampling_rate);
 #ifdef S2T_WITH_SOXR
-    check_finite(recording.samples);  // resampling would smear one bad sample over its neighbours
+    check_samples(recording.samples);  // resampling would smear one bad sample over its neighbours
     const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
     const double ratio = static_cast<double>(sampling_rate) / recording.sampling_rate;
     const double expected = std::ceil(static_cast<double>(recording.samples.size()) * ratio);

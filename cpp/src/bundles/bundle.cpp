@@ -6,6 +6,7 @@
 #include <system_error>
 #include <vector>
 
+#include "bundles/manifest_numbers.h"
 #include "bundles/paths.h"
 #include "bundles/read_file.h"
 #include "bundles/verification.h"
@@ -91,6 +92,7 @@ Bundle Bundle::open(const std::string& path, LoadOptions::Verify verify) {
     Bundle bundle;
     bundle.root_ = python_path(path);
     bundle.manifest_ = parse_manifest(manifest_text(bundle.root_));
+    check_numbers(bundle.manifest_);
     check_files(bundle.root_, bundle.manifest_, graph_paths(bundle.manifest_), verify);
     return bundle;
 }

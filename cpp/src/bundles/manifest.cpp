@@ -23,6 +23,7 @@ TensorInfo read_tensor(Problems& problems, const Json& value, const std::string&
         if (!is_integer(size) && !size.is_string()) {
             reader.wrong(inside, size, "an integer or a text");
         }
+        tensor.last_axis = is_integer(size) ? std::optional(size.get<std::int64_t>()) : std::nullopt;
         return 0;
     });
     return tensor;

@@ -18,6 +18,7 @@ inline constexpr std::int64_t format_version = 3;  ///< of the bundles that this
 struct TensorInfo {
     std::string name;
     std::string dtype;
+    std::optional<std::int64_t> last_axis;  ///< its size, where it has one
 };
 
 struct GraphInfo {

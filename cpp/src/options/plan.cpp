@@ -54,7 +54,7 @@ GenerateOptions merged_options(const GenerateOptions& defaults, const GenerateOp
 void check_known(const std::string& name, const TokenIds& ids, const OutputVocabulary& vocabulary) {
     const std::int64_t size = vocabulary.vocab_size();
     for (const std::int64_t token : ids) {
-        if (token >= size) {
+        if (token < 0 || token >= size) {  // a bundle's language may be below
             throw OptionError(
                 say("option.token_range", {{"name", name}, {"token", text(token)}, {"last", text(size - 1)}}));
         }
@@ -173,6 +173,14 @@ void set_widths(SearchPlan& plan, const GenerateOptions& options) {
     }
 }
 
+/// Continuations that are ranked for each beam: enough that all go on even where every end token is among the best.
+std::int64_t candidates_of(const SearchPlan& plan) {
+    const auto width = static_cast<std::int64_t>(plan.vocabulary.width());
+    const auto ends = static_cast<std::int64_t>(plan.eos_token_ids.size());
+    const std::int64_t each = std::max<std::int64_t>(2, 1 + ends);
+    return plan.num_beams > width / each ? width : each * plan.num_beams;
+}
+
 double length_penalty_of(const GenerateOptions& options, std::int64_t longest) {
     const double penalty = options.length_penalty.value_or(1.0);
     // The divisor is float in the search; at zero or infinity every score would be lost.
@@ -232,6 +240,7 @@ SearchPlan plan_search(const PlanContext& context, const GenerateOptions& call) 
     check_forced(plan);
     plan.eos_token_ids = as_list(merged.eos_token_id);
     set_widths(plan, merged);
+    check_memory(context.memory, plan.num_beams, plan.max_length, candidates_of(plan));
     plan.length_penalty = length_penalty_of(merged, plan.max_length - prompt);
     plan.early_stopping = merged.early_stopping.value_or(EarlyStopping::heuristic);
     plan.pad_token_id = merged.pad_token_id          ? merged.pad_token_id

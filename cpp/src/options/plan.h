@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bundles/output_vocabulary.h"
+#include "options/memory.h"
 #include "s2t/options.h"
 
 namespace s2t {
@@ -50,6 +51,7 @@ struct PlanContext {
     OutputVocabulary vocabulary;
     std::optional<std::int64_t> max_positions;
     std::optional<TokenIds> alone_ids = TokenIds{};  ///< behind which no forced token may be fed; unset: any may be one
+    Memory memory = {};
 };
 
 /// Throws OptionError: an option is out of range, contradicts another or would be ignored.

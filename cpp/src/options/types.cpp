@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -15,6 +16,10 @@ OptionError refused(Name name, const Json& value, const std::string& wanted) {
 }
 
 std::int64_t integer(Name name, const Json& value, std::int64_t least) {
+    // What 64 bits do not hold is a double, as Python shows it too.
+    if (value.is_number() && !is_integer(value) && value.get<double>() >= 9223372036854775807.0) {
+        throw refused(name, value, say("option.value.integer_most"));
+    }
     if (!is_integer(value) || value.get<std::int64_t>() < least) {
         throw refused(name, value, say("option.value.integer", {{"least", std::to_string(least)}}));
     }
@@ -33,6 +38,23 @@ double positive_number(Name name, const Json& value) {
         throw refused(name, value, say("option.value.positive"));
     }
     return value.get<double>();
+}
+
+double bias(Name name, const Json& value) {
+    const double read = number(name, value);
+    if (std::fabs(read) > std::numeric_limits<float>::max()) {
+        throw refused(name, value, say("option.value.single"));
+    }
+    return read;
+}
+
+double temperature(Name name, const Json& value) {
+    const double read = positive_number(name, value);
+    // Scores would be divided by zero, or by infinity.
+    if (read < std::numeric_limits<float>::min() || read > std::numeric_limits<float>::max()) {
+        throw refused(name, value, say("option.value.single_positive"));
+    }
+    return read;
 }
 
 bool flag(Name name, const Json& value) {
@@ -79,17 +101,17 @@ std::vector<std::pair<TokenIds, double>> biases(Name name, const Json& value) {
             throw refused(name, value, say("option.value.biases"));
         }
         const TokenIds sequence = ids(name, pair[0]);
-        const double bias = number(name, pair[1]);
+        const double added = bias(name, pair[1]);
         // Of equal sequences the last bias holds, at the first one's place: as a dict of transformers'.
         const auto known =
             std::find_if(result.begin(), result.end(), [&](const auto& one) { return one.first == sequence; });
         if (known == result.end()) {
-            result.emplace_back(sequence, bias);
+            result.emplace_back(sequence, added);
         } else {
-            known->second = bias;
+            known->second = added;
         }
     }
-    for (const auto& [sequence, bias] : result) {
+    for (const auto& [sequence, added] : result) {
         if (sequence.empty()) {
             throw refused(name, value, say("option.value.no_empty_sequence"));
         }

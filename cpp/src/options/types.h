@@ -19,6 +19,8 @@ OptionError refused(Name name, const Json& value, const std::string& wanted);
 std::int64_t integer(Name name, const Json& value, std::int64_t least);
 double number(Name name, const Json& value);           ///< finite
 double positive_number(Name name, const Json& value);  ///< finite and above 0
+double bias(Name name, const Json& value);             ///< of single precision
+double temperature(Name name, const Json& value);      ///< of single precision, above 0
 bool flag(Name name, const Json& value);
 TokenIds ids(Name name, const Json& value);  ///< of one id or a list
 std::vector<TokenIds> words(Name name, const Json& value);

@@ -63,7 +63,7 @@ const std::vector<std::pair<std::string, Read>>& readers() {
         {"length_penalty", field(&Options::length_penalty, option_types::number)},
         {"early_stopping", field(&Options::early_stopping, option_types::early_stopping)},
         {"do_sample", field(&Options::do_sample, option_types::flag)},
-        {"temperature", checked(option_types::positive_number)},
+        {"temperature", checked(option_types::temperature)},
         {"top_k", at_least_zero},
         {"top_p", share(Ends::both)},
         {"min_p", share(Ends::both)},

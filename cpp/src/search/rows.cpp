@@ -1,10 +1,26 @@
 #include "search/rows.h"
 
 #include <algorithm>
+#include <limits>
+#include <string>
 
+#include "messages/sentences.h"
+#include "s2t/errors.h"
 #include "search/probabilities.h"
 
 namespace s2t {
+
+namespace {
+
+/// Refuse scores whose log-probabilities would not be numbers.
+void check_normalisable(Span<const float> scores, std::size_t utterance, const std::vector<char>& active) {
+    const float* const best = std::max_element(scores.begin(), scores.end());
+    if (active[utterance] != 0 && best != scores.end() && *best == std::numeric_limits<float>::infinity()) {
+        throw OptionError(say("option.infinite", {{"utterance", std::to_string(utterance)}}));
+    }
+}
+
+}  // namespace
 
 RowSource::RowSource(Step& step, const SearchPlan& plan, std::size_t keep, std::size_t max_candidates)
     : step_(step, plan.joins_prompt),
@@ -103,6 +119,7 @@ Rows RowSource::whole(RowShape shape, Floats logits, const StepRules& rules, con
             own[column] = rules.late->has(plan_.vocabulary.id(column)) ? impossible : own[column];
         }
         if (plan_.renormalize_logits) {
+            check_normalisable(own, row / shape.beams, active);
             renormalize(own);
         }
         for (const std::int64_t place : best_places(own, keep_)) {

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "bundles/read_file.h"
+
 namespace s2t {
 
 namespace {
@@ -17,29 +19,56 @@ bool is_link(const std::string& path) {
 
 }  // namespace
 
-std::vector<MappedFile> linked_weights(Ort::SessionOptions& options, const std::string& graph,
-                                       const std::vector<std::string>& weights) {
-    std::vector<MappedFile> files;
-    if (!is_link(graph) && !std::any_of(weights.begin(), weights.end(), is_link)) {
-        return files;
-    }
+namespace {
+
+/// Tell the options the names of files and the bytes that each of them has; nothing is told of empty ones.
+template <typename File>
+void tell(Ort::SessionOptions& options, const std::vector<std::string>& paths, std::vector<File>& files) {
     std::vector<fs::path::string_type> names;
     std::vector<char*> bytes;
     std::vector<std::size_t> sizes;
-    for (const std::string& path : weights) {
-        const fs::path name = fs::path(path).filename();
-        try {
-            files.emplace_back(path);
-        } catch (const std::system_error& error) {
-            throw SessionError(say("session.failed", {{"doing", "reading " + name.string()}, {"error", error.what()}}));
-        }
-        if (files.back().size() > 0) {
-            names.push_back(name.native());
-            bytes.push_back(files.back().data());
-            sizes.push_back(files.back().size());
+    for (std::size_t index = 0; index < files.size(); ++index) {
+        if (files[index].size() > 0) {
+            names.push_back(fs::path(paths[index]).filename().native());
+            bytes.push_back(files[index].data());
+            sizes.push_back(files[index].size());
         }
     }
-    options.AddExternalInitializersFromFilesInMemory(names, bytes, sizes);
+    if (!names.empty()) {
+        options.AddExternalInitializersFromFilesInMemory(names, bytes, sizes);
+    }
+}
+
+/// Open each file. Throws SessionError.
+template <typename Open>
+auto opened(const std::vector<std::string>& paths, Open open) {
+    std::vector<decltype(open(paths.front()))> files;
+    for (const std::string& path : paths) {
+        try {
+            files.push_back(open(path));
+        } catch (const std::system_error& error) {
+            const std::string name = fs::path(path).filename().string();
+            throw SessionError(say("session.failed", {{"doing", "reading " + name}, {"error", error.what()}}));
+        }
+    }
+    return files;
+}
+
+}  // namespace
+
+std::vector<std::string> read_weights(Ort::SessionOptions& options, const std::vector<std::string>& weights) {
+    std::vector<std::string> files = opened(weights, [](const std::string& path) { return read_file(path); });
+    tell(options, weights, files);
+    return files;
+}
+
+std::vector<MappedFile> linked_weights(Ort::SessionOptions& options, const std::string& graph,
+                                       const std::vector<std::string>& weights) {
+    if (!is_link(graph) && !std::any_of(weights.begin(), weights.end(), is_link)) {
+        return {};
+    }
+    std::vector<MappedFile> files = opened(weights, [](const std::string& path) { return MappedFile(path); });
+    tell(options, weights, files);
     return files;
 }
 

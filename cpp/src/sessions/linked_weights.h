@@ -1,4 +1,4 @@
-/// Weights behind links, handed to ONNX Runtime as bytes.
+/// Weights handed to ONNX Runtime as bytes: those behind links, and all where nothing is to stay mapped.
 ///
 /// Where the real file of a graph and that of its weights lie in different folders, newer versions of ONNX Runtime
 /// refuse the weights ("External data path escapes model directory"). Which links a bundle may have is decided and
@@ -17,5 +17,8 @@ namespace s2t {
 /// The result, empty where no file is a link, has to live until the session is made. Throws SessionError.
 std::vector<MappedFile> linked_weights(Ort::SessionOptions& options, const std::string& graph,
                                        const std::vector<std::string>& weights);
+
+/// The same of files that are read whole, so that no file is mapped. Throws SessionError.
+std::vector<std::string> read_weights(Ort::SessionOptions& options, const std::vector<std::string>& weights);
 
 }  // namespace s2t

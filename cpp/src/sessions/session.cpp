@@ -21,6 +21,7 @@ constexpr std::array<std::pair<const char*, const char*>, 2> providers{
 
 /// Whether threads spin where nobody says; s2t_runtime does the same.
 constexpr bool spins_by_default = false;
+constexpr int most_threads = 1024;  // of more ONNX Runtime makes none, or none that help
 
 const char* full_name_of(const std::string& provider) {
     std::vector<std::string> known;
@@ -69,7 +70,7 @@ Ort::SessionOptions session_options(const Computing& computing, bool exact_produ
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(computing.threads);
     options.AddConfigEntry("session.intra_op.allow_spinning", computing.spin ? "1" : "0");
-    options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
+    options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // what fails is thrown
     if (exact_products) {
         options.AddConfigEntry("session.x64quantprecision", "1");
     }
@@ -79,12 +80,18 @@ Ort::SessionOptions session_options(const Computing& computing, bool exact_produ
     return options;
 }
 
-Ort::Session load(const Ort::Env& env, const Bundle& bundle, const std::string& graph, const Computing& computing) {
+Ort::Session load(const Ort::Env& env, const Bundle& bundle, const std::string& graph, const Computing& computing,
+                  LoadOptions::Weights held) {
     const std::string path = bundle.path_of(graph);
     const std::filesystem::path file(path);
     return mapped_errors("loading " + file.filename().string(), [&] {
         Ort::SessionOptions options = session_options(computing, computing.int8 && products_overflow(env));
-        const std::vector<MappedFile> mapped = linked_weights(options, path, bundle.weights_beside(graph));
+        const std::vector<std::string> beside = bundle.weights_beside(graph);
+        if (held == LoadOptions::Weights::memory) {
+            const std::vector<std::string> read = read_weights(options, beside);
+            return Ort::Session(env, file.c_str(), options);
+        }
+        const std::vector<MappedFile> mapped = linked_weights(options, path, beside);
         return Ort::Session(env, file.c_str(), options);
     });
 }
@@ -128,13 +135,13 @@ void check_runtime(bool found, const std::string& version) {
 }
 
 OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, const std::string& provider,
-                         std::optional<int> threads, std::optional<bool> spin) {
+                         std::optional<int> threads, std::optional<bool> spin, LoadOptions::Weights weights) {
     const OrtApiBase* const base = OrtGetApiBase();
     check_runtime(base->GetApi(ORT_API_VERSION) != nullptr, base->GetVersionString());
     const Manifest& manifest = bundle.manifest();
     const char* const full_name = full_name_of(provider);
     const PrecisionInfo& graphs = bundle.precision(precision);
-    if (threads && *threads < 1) {
+    if (threads && (*threads < 1 || *threads > most_threads)) {
         throw OptionError(say("session.threads", {{"threads", std::to_string(*threads)}}));
     }
     if (provider != "cpu" && graphs.base == "int8") {
@@ -151,7 +158,7 @@ OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, con
     });
     const Computing computing{provider, threads ? *threads : default_threads().count, spin.value_or(spins_by_default),
                               graphs.base == "int8"};
-    const auto loaded = [&](const GraphInfo& graph) { return load(env_, bundle, graph.path, computing); };
+    const auto loaded = [&](const GraphInfo& graph) { return load(env_, bundle, graph.path, computing, weights); };
     const auto load_encoder = [&] { encoder_ = loaded(graphs.encoder); };
     const auto load_decoder = [&] { decoder_.session = loaded(graphs.decoder_with_past); };
     // For a moment a session holds its weights twice, in the mapped file and packed. With the larger graph first it is

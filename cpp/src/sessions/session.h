@@ -20,7 +20,8 @@ class OnnxSession {
     /// Throws OptionError (an unknown provider or precision, an impossible thread count, int8 on a GPU), SessionError
     /// (this ONNX Runtime is too old or cannot use the provider, or a graph cannot be loaded).
     OnnxSession(const Bundle& bundle, const std::string& precision, const std::string& provider,
-                std::optional<int> threads, std::optional<bool> spin = std::nullopt);
+                std::optional<int> threads, std::optional<bool> spin = std::nullopt,
+                LoadOptions::Weights weights = LoadOptions::Weights::mapped);
 
     /// Encode each utterance as if it were alone, and stack them for one decoder batch.
     ///

@@ -4,7 +4,7 @@ Given: a bundle, and an executor that runs engines: that of TensorRT, or a doubl
 Open to: benchmarks, exporter, s2t_runtime.commands, s2t_runtime.sessions.tensorrt.
 
 Goes out:
-    choice: EngineHost, check_plans, choose_engines, engine_precision, find_engines
+    choice: EngineHost, check_plans, check_unreplaced, choose_engines, engine_precision, find_engines
     engine_set: EngineSet
     executor: Block, NUMPY_TYPES, Place, Program
     session: EngineSession

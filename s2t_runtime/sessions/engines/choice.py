@@ -109,6 +109,18 @@ def check_plans(engines: EngineSet, verify: Literal["fast", "full"]) -> None:
             raise BundleError(f"{shown} {problem}: `{engines.compile_line()} --force` builds it again")
 
 
+def check_unreplaced(engines: EngineSet) -> None:
+    """See that a folder whose plans were loaded is still the one whose records were read.
+
+    Raises:
+        BundleError: compile-s2t, or whoever else, has put another one in its place.
+    """
+    if _records(engines.folder) != engines.records:
+        raise BundleError(
+            f"{engines.folder} was replaced while it was loaded: load it again when nothing is written there"
+        )
+
+
 def _is_engine(path: Path) -> bool:
     finished = not path.name.startswith(".") and ".unfinished-" not in path.name
     return finished and path.is_dir() and (path / f"{WITH_PAST}.json").is_file()

@@ -12,14 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.cache_directory import VARIABLE
 from s2t_runtime.default_threads import default_threads
 from s2t_runtime.errors import OptionError, SessionError
 from s2t_runtime.sessions.onnxruntime.int8_overflow import EXACT_PRODUCTS, products_overflow
-from s2t_runtime.sessions.onnxruntime.linked_weights import linked_weights
+from s2t_runtime.sessions.onnxruntime.linked_weights import linked_weights, read_weights
 from s2t_runtime.sessions.onnxruntime.providers import (
     EXECUTION_PROVIDERS,
     PRODUCTS,
@@ -35,6 +35,7 @@ _TELLS: Final = "get_provider_graph_assignment_info"
 SPIN: Final = False
 """Whether threads spin where nobody says."""
 _SPINNING: Final = "session.intra_op.allow_spinning"
+_MOST_THREADS: Final = 1024  # of more ONNX Runtime makes none, or none that help
 _LOOK: Final = "doctor-s2t says what this machine has; use provider 'cpu'"
 
 
@@ -66,6 +67,7 @@ class GraphLoader:
         threads: int | None,
         *,
         spin: bool | None = None,
+        weights: Literal["mapped", "memory"] = "mapped",
     ) -> None:
         """Look for the provider.
 
@@ -76,6 +78,7 @@ class GraphLoader:
             precision: one that the bundle holds.
             threads: for one operator; None takes the cores that this process may use.
             spin: whether they wait for the next operator by spinning; None takes the default.
+            weights: how ONNX Runtime gets them.
 
         Raises:
             OptionError: an unknown provider, or an impossible number of threads.
@@ -83,9 +86,11 @@ class GraphLoader:
         """
         if provider not in EXECUTION_PROVIDERS:
             raise OptionError(f"provider {provider!r} is unknown; known: {', '.join(EXECUTION_PROVIDERS)}")
-        if threads is not None and threads < 1:
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= _MOST_THREADS):
+            huge = isinstance(threads, int) and threads.bit_length() > 64  # too long to be written
             raise OptionError(
-                f"threads is {threads}; it must be at least 1, or unset for the cores that this process may use"
+                f"threads is {'huge' if huge else repr(threads)}; it must be from 1 to {_MOST_THREADS}, or unset for "
+                "the cores that this process may use"
             )
         problem = version_problem(ort.__version__)
         if problem is not None:
@@ -93,6 +98,7 @@ class GraphLoader:
         self._ort, self._bundle, self._precision = ort, bundle, precision
         self._threads = default_threads().count if threads is None else threads
         self._spin = SPIN if spin is None else spin
+        self._held = weights
         self._provider = EXECUTION_PROVIDERS[provider]
         policy = bundle.precision(precision).policy
         self._int8 = policy is not None and policy.base == "int8"
@@ -153,13 +159,16 @@ class GraphLoader:
             ) from error
 
     def _weights(self, options: Any, path: Path) -> AbstractContextManager[None]:
-        return linked_weights(options, path, self._bundle.weights_beside(path))
+        beside = self._bundle.weights_beside(path)
+        if self._held == "mapped":
+            return linked_weights(options, path, beside)
+        return read_weights(options, beside, self._ort.__version__)
 
     def _options(self) -> Any:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.add_session_config_entry(_SPINNING, str(int(self._spin)))
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised; a loading that is begun again is to be quiet
         if self._int8:
             with mapped_errors("trying a product of uint8 with int8"):
                 overflow = products_overflow(self._ort)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -65,6 +65,7 @@ class OnnxSession:
         provider: str,
         threads: int | None,
         spin: bool | None = None,
+        weights: Literal["mapped", "memory"] = "mapped",
     ) -> None:
         """Load the graphs.
 
@@ -74,13 +75,14 @@ class OnnxSession:
             provider: a key of ``EXECUTION_PROVIDERS``.
             threads: of ONNX Runtime's pool for one operator; None takes the cores that this process may use.
             spin: whether they wait for the next operator by spinning; None takes the default.
+            weights: "memory" reads the files of weights, of which nothing stays mapped then.
 
         Raises:
             OptionError: unknown provider or impossible thread count.
             SessionError: this onnxruntime cannot use the provider, or a graph cannot be loaded.
         """
         graphs: PrecisionInfo = bundle.precision(precision)
-        loader = GraphLoader(ort, provider, bundle, precision, threads, spin=spin)
+        loader = GraphLoader(ort, provider, bundle, precision, threads, spin=spin, weights=weights)
         self.device, self._limits = loader.device, loader.limits
         loaded = {graph: loader.load(graph) for graph in larger_first(bundle, precision)}
         self._encoder, self._decoder = loaded[ENCODER], loaded[WITH_PAST]

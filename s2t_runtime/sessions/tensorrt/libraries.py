@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.errors import SessionError
 from s2t_runtime.machine import cuda_driver_problem
-from s2t_runtime.sessions.engines.choice import EngineHost, check_plans, choose_engines
+from s2t_runtime.sessions.engines.choice import EngineHost, check_plans, check_unreplaced, choose_engines
 from s2t_runtime.sessions.engines.session import EngineSession
 from s2t_runtime.sessions.tensorrt.cuda_calls import CudaCalls
 from s2t_runtime.sessions.tensorrt.executor import TensorRtExecutor
@@ -38,7 +38,7 @@ def open_engines(
 
     Raises:
         OptionError: the bundle does not have this precision.
-        BundleError: an engine's json or plan is damaged.
+        BundleError: an engine's json or plan is damaged, or the folder was replaced while it was loaded.
         SessionError: no driver, no GPU, no TensorRT or no engine that fits; one sentence says which.
     """
     problem = cuda_driver_problem()
@@ -58,10 +58,12 @@ def open_engines(
     check_plans(engines, verify)
     executor = TensorRtExecutor(engines, host, modules[engines.flavour], cuda, cuda_graphs=cuda_graphs)
     try:
-        return EngineSession(engines, executor, padding_safe=bundle.manifest.audio.padding_safe)
+        session = EngineSession(engines, executor, padding_safe=bundle.manifest.audio.padding_safe)
+        check_unreplaced(engines)
     except BaseException:
         executor.__exit__(None, None, None)
         raise
+    return session
 
 
 def tensorrt_modules() -> tuple[dict[str, Any], dict[str, str]]:

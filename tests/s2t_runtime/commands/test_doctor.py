@@ -252,6 +252,7 @@ def test_describes_a_bundle(has: Callable[..., None], bundle: Path) -> None:
     found = dict(sections(cli_doctor.diagnose(str(bundle))))
     assert dict(found[f"bundle {bundle}"]) == {
         "verified": "every hash of 4 files, 0.0 MiB",
+        "weights": "mapped from their files while a model runs, which nobody may write to then",
         "model": "a/b at abc",
         "architecture": "wav2vec2 + mbart, 2.6 M parameters",
         "licence": "not stated",
@@ -290,6 +291,7 @@ def test_json_is_one_object(has: Callable[..., None], bundle: Path) -> None:
     assert document["bundle"]["size"] == 3077
     assert document["bundle"]["languages"] == ["cy", "de"]
     assert document["bundle"]["verified"] == "full"
+    assert document["bundle"]["weights"].startswith("mapped from their files while a model runs")
     assert document["tensorrt"] == NO_TENSORRT
     assert document["engines"] == []
 

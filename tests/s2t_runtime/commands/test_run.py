@@ -94,7 +94,7 @@ def test_parse_without_options_leaves_all_to_the_bundle() -> None:
 def test_parse_reads_how_to_load() -> None:
     args = (
         "bundle a.wav --precision fp16 --provider cuda --threads 2 --spin --batch-size 3 --verify full --json "
-        "--stream"
+        "--stream --weights memory"
     )
     assert cli_run.parse(args.split()) == cli_run.RunRequest(
         "bundle",
@@ -106,6 +106,7 @@ def test_parse_reads_how_to_load() -> None:
         spin=True,
         batch_size=3,
         verify="full",
+        weights="memory",
         as_json=True,
         stream=True,
     )
@@ -126,6 +127,7 @@ def test_load_is_called_with_the_request(monkeypatch: pytest.MonkeyPatch) -> Non
         "spin": False,
         "cuda_graphs": False,
         "verify": "full",
+        "weights": "mapped",
     }
     engines = {
         "precision": None,
@@ -134,6 +136,7 @@ def test_load_is_called_with_the_request(monkeypatch: pytest.MonkeyPatch) -> Non
         "spin": None,
         "cuda_graphs": True,
         "verify": "fast",
+        "weights": "mapped",
     }
     assert seen == [(("bundle",), wanted), (("bundle",), engines)]
 
@@ -166,6 +169,7 @@ def test_load_is_called_with_the_request(monkeypatch: pytest.MonkeyPatch) -> Non
             "'20' is no START,FACTOR such as 20,1.1",
         ),
         (["bundle", "a.wav", "--batch-size", "0"], "0 is not in the range x>=1"),
+        (["bundle", "a.wav", "--weights", "no"], "'no' is not one of 'mapped', 'memory'"),
         (["bundle", "a.wav", "--verify", "no"], "'no' is not one of 'fast', 'full'"),
         (["bundle", "-", "a.wav", "-"], "standard input (-) can be read only once"),
     ],
@@ -189,7 +193,7 @@ def test_help_lists_every_flag_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("heavy: []\n")
-    others = ("precision", "provider", "threads", "batch-size", "verify", "json", "stream", "help")
+    others = ("precision", "provider", "threads", "batch-size", "verify", "weights", "json", "stream", "help")
     for flag in (*(name.replace("_", "-") for name in DECODING_FLAGS), *others):
         assert f"\n  --{flag} " in done.stdout
 

@@ -244,15 +244,30 @@ def test_nothing_left_to_draw_is_refused(scripted: Any, plan_of: Any, beams: int
         search(scripted(lambda *_: [0.0] * 8), plan, 1, max_candidates=8)
 
 
-@pytest.mark.parametrize("beams", [1, 2])
-def test_scores_beyond_single_precision_are_refused(scripted: Any, plan_of: Any, beams: int) -> None:
-    # A score of 0, that of a certain token, divided by what single precision rounds to 0.
-    plan = plan_of(do_sample=True, num_beams=beams, max_new_tokens=3, temperature=1e-60)
+def test_scores_beyond_single_precision_are_refused(scripted: Any, plan_of: Any) -> None:
+    plan = plan_of(do_sample=True, num_beams=1, max_new_tokens=3, temperature=1e-37)
     message = (
-        "the scores of utterance 0 are not finite (nan), wanted finite ones to draw from; raise temperature"
+        "the scores of utterance 0 are not finite (inf), wanted finite ones to draw from; raise temperature"
     )
     with pytest.raises(OptionError, match="^" + re.escape(message)):
-        search(scripted(lambda *_: [0.0] + [-math.inf] * 7, normalise=False), plan, 1, max_candidates=8)
+        search(scripted(lambda *_: [50.0] + [-math.inf] * 7, normalise=False), plan, 1, max_candidates=8)
+
+
+def test_a_temperature_below_which_beam_search_finds_nothing_is_refused(scripted: Any, plan_of: Any) -> None:
+    def script(utterance: int, history: tuple[int, ...]) -> list[float]:
+        return [0.0, -0.5, *[-1.0] * 6] if utterance else [9.0, *[-math.inf] * 7]  # the first one is certain
+
+    def found(temperature: float) -> Any:
+        plan = plan_of(do_sample=True, num_beams=2, max_new_tokens=3, temperature=temperature, seed=1)
+        return search(scripted(script), plan, 2, max_candidates=8).hypotheses[1][0]
+
+    assert len(found(1e-8).tokens) > 1
+    message = (
+        "temperature 1e-10 divides the scores of utterance 1 to below -1e+09, where beam search holds them for "
+        "impossible, wanted higher scores; raise temperature, or leave do_sample out"
+    )
+    with pytest.raises(OptionError, match="^" + re.escape(message) + "$"):
+        found(1e-10)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")  # no model gives such logits

@@ -86,6 +86,23 @@ LOADING = {
     "missing fields": RefusalCase(
         "manifest.field.missing", manifest_text(b'{"format_version": 1, "audio": {}}')
     ),
+    "no layers and no rate": RefusalCase(
+        "manifest.field.wrong",
+        edit(
+            lambda document: (
+                document["decoder"].update(layers=0) or document["audio"].update(sampling_rate=-5)
+            )
+        ),
+    ),
+    "a vocabulary that the graphs do not have": RefusalCase(
+        "manifest.field.wrong", edit(lambda document: document["decoder"].update(vocab_size=2**40))
+    ),
+    "a number beyond 64 bits": RefusalCase(
+        "manifest.field.wrong", edit(lambda document: document["decoder"].update(heads=10**30))
+    ),
+    "a number beyond double precision": RefusalCase(
+        "manifest.not_json", edit(lambda document: document["decoder"].update(heads=10**400)), foreign=True
+    ),
     "a wrong field": RefusalCase(
         "manifest.field.wrong", edit(lambda document: document.update(default_precision=""))
     ),
@@ -178,6 +195,16 @@ LOADING = {
         "option.not_supported", generation(guidance_scale=3, assistant_model="x", y=1)
     ),
     "an option out of range": RefusalCase("option.value", generation(top_p=1.5)),
+    "an integer beyond 63 bits": RefusalCase("option.value.integer_most", generation(num_beams=2**63)),
+    "an integer beyond 64 bits": RefusalCase("option.value.integer_most", generation(seed=10**30)),
+    "a number in place of an integer": RefusalCase("option.value.integer_most", generation(top_k=1e300)),
+    "an integer far below zero": RefusalCase("option.value.integer", generation(min_length=-(10**30))),
+    "a bias beyond single precision": RefusalCase(
+        "option.value.single", generation(sequence_bias=[[[5], -1e39]])
+    ),
+    "a temperature that is zero in single precision": RefusalCase(
+        "option.value.single_positive", generation(temperature=1e-40)
+    ),
     "a function in a bundle": RefusalCase("option.value.function", generation(prefix_allowed_tokens_fn=[])),
     "an option of another type": RefusalCase("option.value", generation(bad_words_ids=["a", {"b": None}])),
 }
@@ -242,15 +269,32 @@ DECODING = {
         "option.min_above_max", options={"min_new_tokens": 9, "max_new_tokens": 5}
     ),
     "a steep penalty": RefusalCase("option.length_penalty", options={"length_penalty": -1e20}),
+    "a language that is no token": RefusalCase(
+        "option.token_range",
+        edit(lambda document: document["languages"].update(xx=-1)),
+        options={"language": "xx"},
+    ),
+    "beams beyond all memory": RefusalCase("option.memory", options={"num_beams": 10**9}),
+    "the most beams that an integer can say": RefusalCase("option.memory", options={"num_beams": 2**63 - 1}),
     "decay without an end": RefusalCase(
         "option.decay_without_end", options={"exponential_decay_length_penalty": [1, 2.0], "eos_token_id": []}
     ),
     "many sequences": RefusalCase(
         "option.more_sequences", options={"num_return_sequences": 3, "num_beams": 2}
     ),
+    "scores beyond all numbers": RefusalCase(
+        "option.infinite",
+        options={
+            "exponential_decay_length_penalty": [0, 1e300],
+            "renormalize_logits": True,
+            "num_beams": 2,
+            "min_new_tokens": 5,
+        },
+    ),
     "no audio": RefusalCase("audio.empty", options={}, audio={"samples": 0}),
     "short audio": RefusalCase("audio.short", options={}, audio={"samples": 399}),
     "long audio": RefusalCase("audio.long", options={}, audio={"samples": 960_001}),
+    "loud audio": RefusalCase("audio.loud", options={}, audio={"samples": 5000, "loud": 3e38}),
     "NaN": RefusalCase("audio.not_finite", options={}, audio={"samples": 5000, "not_finite": [77, 4999]}),
 }
 
@@ -279,7 +323,16 @@ def write_refusals(bundle: Path, directory: Path) -> None:
     for size in (300, 500):  # the graphs have 400 tokens
         root = directory / "bundles" / f"{size} tokens"
         _copy(plain, root)
-        edit(lambda document, size=size: document["decoder"].update(vocab_size=size))(root)
+        edit(lambda document, size=size: _claim_tokens(document, size))(root)
+
+
+def _claim_tokens(document: Document, size: int) -> None:
+    """Another vocabulary, said of the decoder and of its logits alike."""
+    document["decoder"]["vocab_size"] = size
+    for graphs in document["graphs"].values():
+        for output in graphs["decoder_with_past"]["outputs"]:
+            if output["name"] == "logits":
+                output["shape"][-1] = size
 
 
 def refusal(case: RefusalCase, path: str) -> str:
@@ -290,6 +343,7 @@ def refusal(case: RefusalCase, path: str) -> str:
                 raise AssertionError(f"{path} was loaded")
             audio = np.zeros(case.audio["samples"], dtype=np.float32)
             audio[case.audio.get("not_finite", [])] = np.nan
+            audio[:1] = case.audio.get("loud", 0.0)
             model.generate(audio, sampling_rate=16_000, **copy.deepcopy(case.options))
             raise AssertionError(f"{path} was decoded")
     except s2t_runtime.S2TError as error:

@@ -68,7 +68,7 @@ def test_a_provider_that_does_not_start_is_no_silent_fallback(
 
 
 def test_threads_below_one(digits_bundle: Path) -> None:
-    message = "threads is 0; it must be at least 1, or unset for the cores that this process may use"
+    message = "threads is 0; it must be from 1 to 1024, or unset for the cores that this process may use"
     with pytest.raises(OptionError, match=f"^{message}$"):
         s2t_runtime.load(digits_bundle, threads=0)
 

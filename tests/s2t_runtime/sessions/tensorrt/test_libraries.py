@@ -20,7 +20,7 @@ from support.doubles.tensorrt import REAL, FakeCuda, FakeTensorRt
 from support.engines.sets import Limits, engine_set
 
 import s2t_runtime
-from s2t_runtime import OptionError, SessionError, SpeechToText
+from s2t_runtime import BundleError, OptionError, SessionError, SpeechToText
 from s2t_runtime.bundles.bundle import open_bundle
 from s2t_runtime.sessions.tensorrt import cuda_calls
 from s2t_runtime.sessions.tensorrt import libraries as session_tensorrt
@@ -288,6 +288,48 @@ def test_an_output_that_does_not_fit(host: Callable[..., Host]) -> None:
         match=r"^TensorRT's encoder .* would write \(1, \d+\) to encoder_mask, which has 10 bytes: ",
     ):
         session.encode(np.zeros((1, 16_000), dtype=np.float32), np.array([16_000]))
+
+
+def test_engines_that_are_replaced_while_they_are_loaded(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = host()
+    real = session_tensorrt.EngineSession
+
+    def built_again(*args: Any, **options: Any) -> Any:
+        for path in machine.folder.glob("*.json"):  # compile-s2t --force, with another profile's name
+            path.write_text(path.read_text(encoding="utf-8").replace('"short"', '"brief"'), encoding="utf-8")
+        return real(*args, **options)
+
+    monkeypatch.setattr(session_tensorrt, "EngineSession", built_again)
+    message = (
+        f"{machine.folder} was replaced while it was loaded: load it again when nothing is written there"
+    )
+    with pytest.raises(BundleError, match=f"^{re.escape(message)}$"):
+        s2t_runtime.load(machine.bundle, provider="tensorrt")
+    assert machine.cuda.memory == {}  # all is freed
+    s2t_runtime.load(machine.bundle, provider="tensorrt").close()  # the same folder, whole
+
+
+def test_a_bundle_that_is_replaced_while_its_engines_are_loaded(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = host()
+    real, loads = session_tensorrt.EngineSession, []
+
+    def touched(*args: Any, **options: Any) -> Any:
+        loads.append(0)
+        if len(loads) == 1:
+            manifest = machine.bundle / "manifest.json"
+            text = manifest.read_text(encoding="utf-8")
+            manifest.unlink()
+            manifest.write_text(text, encoding="utf-8")
+        return real(*args, **options)
+
+    monkeypatch.setattr(session_tensorrt, "EngineSession", touched)
+    with s2t_runtime.load(machine.bundle, provider="tensorrt"):
+        assert len(loads) == 2
+    assert machine.cuda.memory == {}  # of the first loading too
 
 
 def test_options_of_other_providers(digits_bundle: Path) -> None:
