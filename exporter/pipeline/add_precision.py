@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def add_precision(options: AddOptions, *, on_stage: OnStage = lambda _: None) ->
         PrecisionError: the model cannot be held in it.
         ParityError: the new graphs do not decode as the checkpoint does; the bundle is as before.
     """
-    with _locked(options.bundle):
+    with _locked(options.bundle) as is_same:
         bundle = open_bundle(options.bundle)
         _refuse_present(bundle, options.precision)
         checkpoint = load_source(
@@ -78,19 +78,32 @@ def add_precision(options: AddOptions, *, on_stage: OnStage = lambda _: None) ->
             on_stage=on_stage,
         )
         check_same_model(bundle.manifest.decoder, decoder_geometry(checkpoint.model.decoder))
-        return _add(bundle, checkpoint, options, on_stage)
+        return _add(bundle, checkpoint, options, on_stage, is_same)
 
 
 @contextlib.contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Hold the bundle's directory: two that add at once would lose one of both."""
-    if not root.is_dir():
-        yield  # opening it says what is wrong
-        return
-    descriptor = os.open(root, os.O_RDONLY)
+def _locked(root: Path) -> Iterator[Callable[[], bool]]:
+    """Hold the bundle's directory: two that add at once would lose one of both.
+
+    Yields:
+        Whether the directory is still that one: export-s2t --force puts another in its place.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield lambda: True  # opening the bundle says what is wrong
+        return
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        held = os.fstat(descriptor)
+
+        def is_same() -> bool:
+            with contextlib.suppress(OSError):
+                return os.path.samestat(held, root.stat())
+            return False
+
+        yield is_same
     finally:
         os.close(descriptor)
 
@@ -102,7 +115,13 @@ def _refuse_present(bundle: Bundle, precision: str) -> None:
         )
 
 
-def _add(bundle: Bundle, checkpoint: Checkpoint, options: AddOptions, on_stage: OnStage) -> AddResult:
+def _add(
+    bundle: Bundle,
+    checkpoint: Checkpoint,
+    options: AddOptions,
+    on_stage: OnStage,
+    is_same: Callable[[], bool],
+) -> AddResult:
     target = bundle.root / options.precision
     try:
         working = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=bundle.root))
@@ -112,23 +131,36 @@ def _add(bundle: Bundle, checkpoint: Checkpoint, options: AddOptions, on_stage: 
     try:
         recordings = _recordings(bundle.manifest, options)
         graphs = _write(bundle, checkpoint, options, recordings, working, on_stage)
+        _refuse_replaced(bundle, options, is_same)
         # The manifest does not name it, so what lies there was left by a kill.
         shutil.rmtree(target, ignore_errors=True)
         (working / options.precision).rename(target)
         manifest = _with(bundle.manifest, options, graphs, target)
         reports = _prove(bundle, checkpoint, manifest, options, recordings, on_stage) if options.check else ()
         manifest = _with(manifest, options, graphs, target)  # once more: parity's report lies there now
+        _refuse_replaced(bundle, options, is_same)
         on_stage("name it in the manifest")
         (working / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         (working / MANIFEST_NAME).replace(bundle.root / MANIFEST_NAME)
         named = True
     except OSError as error:
+        if isinstance(error, OutputError):
+            raise
         raise OutputError(f"{bundle.root} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(working, ignore_errors=True)
-        if not named:
+        if not named and is_same():  # what another bundle has is not ours to delete
             shutil.rmtree(target, ignore_errors=True)
     return AddResult(bundle.root, manifest, reports)
+
+
+def _refuse_replaced(bundle: Bundle, options: AddOptions, is_same: Callable[[], bool]) -> None:
+    """Leave a bundle alone that was put in the place of the one that was opened."""
+    if not is_same():
+        raise OutputError(
+            f"{bundle.root} was replaced while {options.precision} was made for it: the new one is as it was; add the "
+            "precision again"
+        )
 
 
 def _recordings(manifest: Manifest, options: AddOptions) -> tuple[Utterance, ...]:

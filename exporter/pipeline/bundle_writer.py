@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -32,8 +33,8 @@ def bundle_directory(target: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         OutputError: the target exists and ``force`` is not given, or cannot be written (disk full).
     """
-    target = target.resolve()  # a link stays: what it points to is replaced
     check_target(target, force=force)
+    target = target.resolve()  # a link stays: what it points to is replaced
     made = [parent for parent in target.parents if not parent.exists()]
     try:
         yield from _written(_working_directory(target), target, force=force)
@@ -55,13 +56,26 @@ def _written(working: Path, target: Path, *, force: bool) -> Iterator[Path]:
         yield working
         # mkdtemp makes it private; a bundle is to be readable like any other output.
         working.chmod(0o777 & ~_umask())
-        _put_in_place(working, target, force=force)
+        with _one_at_a_time(target.parent):
+            _put_in_place(working, target, force=force)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(working, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Let exports to one target follow each other where they rename: each finds a whole bundle or none."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _remove_empty(directories: list[Path]) -> None:
@@ -75,11 +89,14 @@ def check_target(target: Path, *, force: bool) -> None:
     """Refuse a target that must not be replaced.
 
     Raises:
-        OutputError: it exists without ``force``, or it is something other than a bundle.
+        OutputError: it exists without ``force``, it is something other than a bundle, or it cannot be looked at.
     """
-    target = target.resolve()
-    if not target.exists():
-        return
+    try:
+        target = target.resolve()
+        if not target.exists():
+            return
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     if not force:
         raise OutputError(
             f"{target.name} exists already: choose another --output, or replace it with --force"

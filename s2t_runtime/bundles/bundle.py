@@ -125,9 +125,13 @@ def open_bundle(path: str | os.PathLike[str], *, verify: Literal["fast", "full"]
 
 
 def _manifest_text(root: Path) -> str:
-    if not root.exists():
+    try:
+        is_there, is_directory = root.exists(), root.is_dir()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        is_there = False
+    if not is_there:
         raise BundleError(_does_not_exist(root))
-    if not root.is_dir():
+    if not is_directory:
         raise BundleError(f"{root} is a file: pass the directory of a bundle, as export-s2t wrote it")
     path = root / MANIFEST_NAME
     if not path.is_file():

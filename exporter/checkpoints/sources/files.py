@@ -51,13 +51,19 @@ def locate_checkpoint(
         CheckpointError: no such directory, or the hub cannot serve the model.
     """
     path = Path(source)
-    if path.is_dir():
+    try:
+        is_directory, is_there = path.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise CheckpointError(
+            f"{source} cannot be read ({error.strerror}): give a directory written by save_pretrained()"
+        ) from error
+    if is_directory:
         if revision is not None:
             raise CheckpointError(
                 f"revision {revision} goes with a hub id, but {source} is a local directory: leave it out"
             )
         return CheckpointFiles(source, path, path.resolve().name, None, None)
-    if path.exists() or not _MODEL_ID.fullmatch(source):
+    if is_there or not _MODEL_ID.fullmatch(source):
         raise CheckpointError(
             f"{source} is neither a directory nor a model id: give a directory written by "
             "save_pretrained(), or an id such as facebook/wav2vec2-xls-r-300m-en-to-15"

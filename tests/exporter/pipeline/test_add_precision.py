@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -144,6 +147,61 @@ def test_a_failure_at_any_moment_leaves_the_bundle_as_it_was(
         add_precision(AddOptions(bundle, "int8", (str(digits_checkpoint),), check=moment == "prove"))
     assert str(caught.value) == f"{bundle} cannot be written: No space left on device"
     assert contents(bundle) == before
+
+
+@pytest.mark.parametrize("moment", ["while it computes", "while it checks", "before it fails"])
+def test_a_bundle_that_is_replaced_meanwhile_is_left_alone(
+    bundle: Path, digits_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The other bundle has the precision already: deleting or naming files in it would spoil it."""
+    other = Path(shutil.copytree(bundle, bundle.with_name("other")))
+    (other / "int8").mkdir()
+    (other / "int8" / "encoder.onnx").write_bytes(b"of the other bundle")
+    wanted = contents(other)
+
+    def replaced(*_: object, **__: object) -> None:
+        if other.exists():
+            bundle.rename(bundle.with_name("gone"))
+            other.rename(bundle)
+
+    def written(*arguments: Any) -> None:
+        (arguments[4] / "int8").mkdir()  # the working directory
+        if moment == "while it computes":
+            replaced()
+
+    def checked(*_: object, **__: object) -> tuple[()]:
+        replaced()
+        if moment == "before it fails":
+            raise OSError(5, "Input/output error")
+        return ()
+
+    monkeypatch.setattr(module, "_write", written)
+    monkeypatch.setattr(module, "_with", lambda manifest, *_: manifest)
+    monkeypatch.setattr(module, "_prove", checked)
+    said = "was replaced while int8 was made for it: the new one is as it was; add the precision again"
+    if moment == "before it fails":
+        said = "cannot be written: Input/output error"
+    with pytest.raises(OutputError, match=f"^{re.escape(f'{bundle} {said}')}$"):
+        add_precision(AddOptions(bundle, "int8", against=(str(digits_checkpoint),)))
+    assert contents(bundle) == wanted
+
+
+def test_two_that_add_at_once_follow_each_other(bundle: Path) -> None:
+    order: list[str] = []
+
+    def hold() -> None:
+        with module._locked(bundle) as is_same:
+            assert is_same()
+            order.append("in")
+            time.sleep(0.05)
+            order.append("out")
+
+    threads = [threading.Thread(target=hold) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert order == ["in", "out"] * 3
 
 
 def test_what_a_kill_left_is_replaced(bundle: Path, digits_checkpoint: Path) -> None:

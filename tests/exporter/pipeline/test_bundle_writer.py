@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,14 @@ from support.doubles.small_bundles import export, fill, name_of
 from support.link_layouts import hub_cache
 from support.places import ROOT
 
-from exporter.errors import OutputError
+from exporter.checkpoints.sources.files import locate_checkpoint
+from exporter.errors import CheckpointError, OutputError
+from exporter.options import AddOptions
 from exporter.pipeline import bundle_writer
+from exporter.pipeline.add_precision import add_precision
 from exporter.pipeline.bundle_writer import bundle_directory, check_target, describe_files
+from s2t_runtime.bundles.bundle import open_bundle
+from s2t_runtime.errors import BundleError
 
 
 @pytest.fixture
@@ -282,6 +289,94 @@ def test_an_old_bundle_that_cannot_be_deleted_is_named(target: Path, monkeypatch
         "yourself"
     )
     assert (name_of(target), name_of(aside)) == ("new", "old")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_exports_to_one_target_at_once_leave_one_whole_bundle(target: Path, force: bool) -> None:
+    together, ends = threading.Barrier(4), []
+
+    def one(name: str) -> None:
+        try:
+            with bundle_directory(target, force=force) as directory:
+                fill(directory, name)
+                together.wait()
+            ends.append(name)
+        except OutputError as error:
+            ends.append(str(error))
+
+    for _ in range(10):
+        shutil.rmtree(target, ignore_errors=True)
+        ends.clear()
+        threads = [threading.Thread(target=one, args=(f"bundle {index}",)) for index in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        done = [end for end in ends if end.startswith("bundle ") and "exists" not in end]
+        assert len(done) == (4 if force else 1)
+        assert name_of(target) in done
+        refused = "bundle exists already: choose another --output, or replace it with --force"
+        assert [end for end in ends if end not in done] == ([] if force else [refused] * 3)
+        assert beside(target) == ["bundle"]
+
+
+LONG = ("n" * 300, "/".join(["d" * 200] * 25))
+
+
+@pytest.mark.parametrize("name", LONG, ids=["name", "path"])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_target_whose_name_is_too_long(target: Path, name: str, force: bool) -> None:
+    with pytest.raises(OutputError, match=r"cannot be written: File name too long$"):
+        export(target.parent / name, force=force)
+    assert beside(target) == []
+
+
+@pytest.mark.parametrize("name", LONG, ids=["name", "path"])
+def test_what_is_read_may_have_such_a_name_too(target: Path, name: str) -> None:
+    path = target.parent / name
+    with pytest.raises(BundleError, match=r" does not exist: pass the directory of a bundle"):
+        open_bundle(path)
+    message = f"{path} cannot be read (File name too long): give a directory written by save_pretrained()"
+    with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
+        locate_checkpoint(str(path))
+    with pytest.raises(BundleError, match=r" does not exist: "):
+        add_precision(AddOptions(path, "int8"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a space", "é 四 \U0001f600", "a\nnewline", "'\"$(x)`;&", "-o", "/".join(["d" * 190] * 20)]
+)
+def test_a_target_of_any_other_name(target: Path, name: str) -> None:
+    path = target.parent / name
+    export(path)
+    export(path, "newer", force=True)
+    assert name_of(path) == "newer"
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_disk_that_is_full_or_may_not_be_written(tmp_path: Path, full: bool) -> None:
+    """Real ones, where this process may mount them."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    options = "size=64k" if full else "ro"
+    mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(place)]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("needs mount")
+    if done.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {done.stderr.decode().strip()}")
+    try:
+        reason = "No space left on device" if full else "Read-only file system"
+        with (
+            pytest.raises(OutputError, match=f"cannot be written: {reason}$"),
+            bundle_directory(place / "bundle", force=False) as directory,
+        ):
+            (directory / "decoder.onnx.data").write_bytes(bytes(100_000))
+        assert list(place.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_file_that_cannot_grow(target: Path) -> None:
