@@ -75,7 +75,8 @@ def interrupted():
     sent = []
     def send(_):
         if not sent:
-            sent.append(os.kill(os.getpid(), signal.SIGINT))
+            sent.append(True)
+            signal.raise_signal(signal.SIGINT)  # in this thread, at once
     try:
         answer(model, 0, on_token=send)
     except KeyboardInterrupt:
