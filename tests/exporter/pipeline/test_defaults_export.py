@@ -82,6 +82,7 @@ def test_what_cannot_be_decoded_is_one_sentence_before_any_graph(
     assert not (checkpoint.parent / "bundle").exists()
 
 
+@pytest.mark.broad
 def test_defaults_that_are_changed_are_said_written_down_and_decoded_with(checkpoint: Path) -> None:
     """Eager cannot decode as many tokens; the command that the export prints can."""
     store(checkpoint, max_length=64, eos_token_id=[400, -1], pad_token_id=50257, suppress_tokens=[5, 400])

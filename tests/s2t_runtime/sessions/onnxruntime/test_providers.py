@@ -125,7 +125,7 @@ def test_a_request_outside_the_profile_is_refused(
     digits_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ort, "get_available_providers", lambda: [TENSORRT])
-    monkeypatch.setattr(GraphLoader, "load", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(GraphLoader, "load", lambda *_: ModuleType("a session"))
     with s2t_runtime.load(digits_bundle, provider="tensorrt-ep") as loaded:
         audio = np.zeros(16_000 * 40, dtype=np.float32)
         line = f"compile-s2t {digits_bundle} --precision fp32 --max-audio-seconds 40 "
