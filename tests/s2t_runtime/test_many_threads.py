@@ -71,6 +71,7 @@ for turn, name in enumerate(("on_token", "stop")):
             assert found[index] == wanted[index], (turn, index, found[index])
 
 # Ctrl-C reaches the main thread in the middle of its call.
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
 def interrupted():
     sent = []
     def send(_):
