@@ -23,7 +23,6 @@ OTHERS = [
     pytest.param(Pair("wav2vec2-group", name, return_attention_mask=False), marks=pytest.mark.broad, id=name)
     for name in (
         "roberta-late-padding",
-        "trocr-sinusoidal",
         "xmod",
         "data2vec-text",
         "marian",
