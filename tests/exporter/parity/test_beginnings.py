@@ -22,6 +22,7 @@ ROBERTA = Pair("wav2vec2-group", "roberta", return_attention_mask=False)
 OTHERS = [
     pytest.param(Pair("wav2vec2-group", name, return_attention_mask=False), marks=pytest.mark.broad, id=name)
     for name in (
+        "roberta",
         "roberta-late-padding",
         "xmod",
         "data2vec-text",
