@@ -4,10 +4,11 @@
 ///     ├── BundleError    the bundle is missing, altered, newer than this library or malformed
 ///     ├── AudioError     the recording cannot be read, or is too short, too long or not finite
 ///     ├── OptionError    a decoding option is unknown, out of range or contradicts another
-///     └── SessionError   ONNX Runtime refused to load or run a graph, or a fork asked for it
+///     └── SessionError   ONNX Runtime refused to load or run a graph, a fork asked for it, or memory ran out
 ///
 /// Every message says what was got, what was wanted and what to do; what another library said follows in its
-/// own words. Anything else that is thrown is a bug, std::bad_alloc, or an exception of a callback of the caller.
+/// own words. Anything else that is thrown is a bug, std::bad_alloc while loading, or an exception of a callback of the
+/// caller.
 #pragma once
 
 #include <stdexcept>

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
+
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.cache_directory import VARIABLE
 from s2t_runtime.default_threads import default_threads
@@ -86,7 +88,8 @@ class GraphLoader:
         """
         if provider not in EXECUTION_PROVIDERS:
             raise OptionError(f"provider {provider!r} is unknown; known: {', '.join(EXECUTION_PROVIDERS)}")
-        if threads is not None and (type(threads) is not int or not 1 <= threads <= _MOST_THREADS):
+        whole = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
+        if threads is not None and not (whole and 1 <= threads <= _MOST_THREADS):
             huge = isinstance(threads, int) and threads.bit_length() > 64  # too long to be written
             raise OptionError(
                 f"threads is {'huge' if huge else repr(threads)}; it must be from 1 to {_MOST_THREADS}, or unset for "
@@ -96,7 +99,7 @@ class GraphLoader:
         if problem is not None:
             raise SessionError(problem)
         self._ort, self._bundle, self._precision = ort, bundle, precision
-        self._threads = default_threads().count if threads is None else threads
+        self._threads = default_threads().count if threads is None else int(threads)
         self._spin = SPIN if spin is None else spin
         self._held = weights
         self._provider = EXECUTION_PROVIDERS[provider]

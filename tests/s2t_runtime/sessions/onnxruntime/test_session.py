@@ -67,10 +67,18 @@ def test_a_provider_that_does_not_start_is_no_silent_fallback(
         s2t_runtime.load(digits_bundle, provider="cuda")
 
 
-def test_threads_below_one(digits_bundle: Path) -> None:
-    message = "threads is 0; it must be from 1 to 1024, or unset for the cores that this process may use"
+@pytest.mark.parametrize(("threads", "shown"), [(0, "0"), (1025, "1025"), (True, "True"), (10**400, "huge")])
+def test_a_number_of_threads_that_is_none(digits_bundle: Path, threads: int, shown: str) -> None:
+    message = (
+        f"threads is {shown}; it must be from 1 to 1024, or unset for the cores that this process may use"
+    )
     with pytest.raises(OptionError, match=f"^{message}$"):
-        s2t_runtime.load(digits_bundle, threads=0)
+        s2t_runtime.load(digits_bundle, threads=threads)
+
+
+def test_numpys_integers_are_numbers_of_threads(digits_bundle: Path) -> None:
+    with s2t_runtime.load(digits_bundle, threads=np.int64(1)) as model:  # type: ignore[arg-type]
+        assert model.generate(np.zeros(16_000, dtype=np.float32), sampling_rate=16_000).tokens
 
 
 def test_a_graph_that_is_no_onnx(digits_bundle: Path, tmp_path: Path) -> None:
