@@ -29,7 +29,7 @@ LOWEST_PYTHON ?= $(PYTHON)
 RUNTIME_PYTHON ?= $(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv same-checkout demo test test-all test-lowest test-newest test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix cpp cpp-sanitized \
+.PHONY: help venv same-checkout demo test test-all test-lowest test-newest test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix soak cpp cpp-sanitized \
   test-cpp fuzz-cpp check lint types format tree clean
 
 help:  ## this list
@@ -39,6 +39,7 @@ help:  ## this list
 	@echo "  VENV=path              another place for it (default .venv)"
 	@echo "  SHARD=i/n              make matrix runs every n-th pair, from the i-th on"
 	@echo "  PRECISIONS=fp32,int8   what make bench and bench-full export, where there is no bundle yet"
+	@echo "  SOAK_SECONDS=3600 SOAK_SEED=1  how long make soak goes on, earlier runs included, and what it draws"
 	@echo "  DURATIONS=2,60 BATCH=8  seconds of audio and utterances at once, for make bench-full"
 	@echo "  TORCH_INDEX_URL=url    where torch comes from, for example the index of its CPU builds"
 
@@ -151,6 +152,13 @@ gpu: gpu-venv  ## all of it on a fresh machine with an NVIDIA GPU: packages, tes
 
 matrix: $(STAMP)  ## every encoder with every decoder against eager -> docs/support.md (hours; goes on where it stopped)
 	PYTHONPATH=.:tests $(BIN)/python -m support.matrix.support_matrix --shard $(SHARD)
+
+# Random trouble, seeded; an interrupted soak goes on where it stopped, and rm -r build/soak begins anew.
+SOAK_SECONDS ?= 3600
+SOAK_SEED ?= 1
+soak: cpp cpp-sanitized $(CPP_BUNDLE)/manifest.json  ## an hour of random models, damaged files, kills and watched memory -> build/soak/summary.md
+	PYTHONPATH=.:tests:examples/digits $(BIN)/python -m support.soak --seconds $(SOAK_SECONDS) --seed $(SOAK_SEED) \
+	  --jobs $(JOBS) --bundle $(CPP_BUNDLE) --cpp-tests build/cpp-sanitized/tests/s2t-tests --cpp-program $(CPP)/s2t-cli $(SOAK_FLAGS)
 
 cpp: $(DEPENDENCIES)/.fetched  ## build the C++ library, s2t-cli and the example -> build/cpp (Debian; needs cmake and g++)
 	$(CMAKE) -B $(CPP) -DCMAKE_BUILD_TYPE=Release

@@ -60,3 +60,12 @@ TEST_SUITE("variants") {
         }
     }
 }
+
+// Not in ctest: make soak writes bundles and cases of its own.
+TEST_SUITE("soak") {
+    TEST_CASE("every variant gives the results and errors of s2t_runtime" * doctest::skip()) {
+        const std::size_t variants = vectors("variants.json").size();
+        REQUIRE(variants >= 1);
+        check_variants("", variants);
+    }
+}

@@ -70,6 +70,8 @@ Ort::SessionOptions session_options(const Computing& computing, bool exact_produ
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(computing.threads);
     options.AddConfigEntry("session.intra_op.allow_spinning", computing.spin ? "1" : "0");
+    // It keeps a plan of the memory for every shape that it ever saw, each length of audio and of text: 1 MB in 100 calls.
+    options.DisableMemPattern();
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // what fails is thrown
     if (exact_products) {
         options.AddConfigEntry("session.x64quantprecision", "1");

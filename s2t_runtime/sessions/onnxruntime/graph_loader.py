@@ -171,6 +171,8 @@ class GraphLoader:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.add_session_config_entry(_SPINNING, str(int(self._spin)))
+        # It keeps a plan of the memory for every shape that it ever saw, each length of audio and of text: 1 MB in 100 calls.
+        options.enable_mem_pattern = False
         options.log_severity_level = 4  # what fails is raised; a loading that is begun again is to be quiet
         if self._int8:
             with mapped_errors("trying a product of uint8 with int8"):
