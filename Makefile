@@ -29,7 +29,7 @@ LOWEST_PYTHON ?= $(PYTHON)
 RUNTIME_PYTHON ?= $(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv same-checkout demo test test-all test-lowest test-newest test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix soak cpp cpp-sanitized \
+.PHONY: help venv same-checkout demo test test-all test-lowest test-newest test-tools test-full bench bench-full gpu gpu-venv test-gpu bench-gpu matrix soak cpp cpp-sanitized cpp-fuzzers \
   test-cpp fuzz-cpp check lint types format tree clean
 
 help:  ## this list
@@ -156,9 +156,10 @@ matrix: $(STAMP)  ## every encoder with every decoder against eager -> docs/supp
 # Random trouble, seeded; an interrupted soak goes on where it stopped, and rm -r build/soak begins anew.
 SOAK_SECONDS ?= 3600
 SOAK_SEED ?= 1
-soak: cpp cpp-sanitized $(CPP_BUNDLE)/manifest.json  ## an hour of random models, damaged files, kills and watched memory -> build/soak/summary.md
+soak: cpp cpp-sanitized cpp-fuzzers $(CPP_BUNDLE)/manifest.json  ## an hour of random models, damaged files, kills and watched memory -> build/soak/summary.md
 	PYTHONPATH=.:tests:examples/digits $(BIN)/python -m support.soak --seconds $(SOAK_SECONDS) --seed $(SOAK_SEED) \
-	  --jobs $(JOBS) --bundle $(CPP_BUNDLE) --cpp-tests build/cpp-sanitized/tests/s2t-tests --cpp-program $(CPP)/s2t-cli $(SOAK_FLAGS)
+	  --jobs $(JOBS) --bundle $(CPP_BUNDLE) --cpp-tests build/cpp-sanitized/tests/s2t-tests --cpp-program $(CPP)/s2t-cli \
+	  --cpp-fuzzers build/cpp-fuzz/fuzz $(SOAK_FLAGS)
 
 cpp: $(DEPENDENCIES)/.fetched  ## build the C++ library, s2t-cli and the example -> build/cpp (Debian; needs cmake and g++)
 	$(CMAKE) -B $(CPP) -DCMAKE_BUILD_TYPE=Release
@@ -175,12 +176,14 @@ test-cpp: $(DEPENDENCIES)/.fetched  ## the C++ tests with AddressSanitizer and U
 	ctest --test-dir build/cpp-sanitized --output-on-failure --parallel $(JOBS)
 	S2T_CPP_BUILD=$(CURDIR)/$(CPP) S2T_CPP_BUNDLE=$(CURDIR)/$(CPP_BUNDLE) $(PYTEST) tests/cpp tests/exporter/pipeline/test_published_recipes.py
 
-fuzz-cpp: $(DEPENDENCIES)/.fetched  ## the readers of manifest, vocabulary and WAV against random bytes (clang's libFuzzer, a minute)
+fuzz-cpp: cpp-fuzzers  ## the readers of manifest, vocabulary and WAV against random bytes (clang's libFuzzer, a minute)
+	cpp/fuzz/run.sh build/cpp-fuzz/fuzz $(FUZZ_SECONDS)
+
+cpp-fuzzers: $(DEPENDENCIES)/.fetched
 	cpp/fetch_dependencies.sh $(DEPENDENCIES) --clang
 	$(CMAKE) -B build/cpp-fuzz -DCMAKE_BUILD_TYPE=Debug -DS2T_FUZZ=ON -DS2T_PROGRAMS=OFF \
 	  -DCMAKE_CXX_COMPILER=$(CURDIR)/$(DEPENDENCIES)/clang++
 	$(MAKE) -C build/cpp-fuzz --no-print-directory $(PARALLEL)
-	cpp/fuzz/run.sh build/cpp-fuzz/fuzz $(FUZZ_SECONDS)
 
 $(DEPENDENCIES)/.fetched: $(STAMP) cpp/fetch_dependencies.sh
 	cpp/fetch_dependencies.sh $(DEPENDENCIES) \

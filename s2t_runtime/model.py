@@ -52,8 +52,8 @@ def load(
         verify: "fast" checks every file's size and the SHA-256 of those under 64 MiB, "full" of all.
         cuda_graphs: with "tensorrt" alone: launch kernels as CUDA graphs. TensorRT-RTX captures them by its
             own strategy; with full TensorRT a run is captured that repeats the shapes of the one before.
-        spin: whether these threads wait for the next operator by spinning; None does not, and is the one to take
-            where anything else runs. On a machine of its own True takes a tenth to a fifth off a decoder step.
+        spin: whether these threads wait for the next operator by spinning. None lets them for 50 microseconds at most
+            (with onnxruntime before 1.26 not at all), which others hardly notice; True is for a machine of its own.
         weights: "mapped" lets the system read weights from their files as they are used, "memory" reads them whole:
             for file systems where others write, since a mapped file that is overwritten changes the results, and
             one that is cut off ends the process (SIGBUS).

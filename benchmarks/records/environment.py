@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from s2t_runtime.bundles.bundle import Bundle
 from s2t_runtime.machine import describe_machine, installed_versions
-from s2t_runtime.sessions.onnxruntime.graph_loader import SPIN
+from s2t_runtime.sessions.onnxruntime.spinning import spinning
 from s2t_runtime.sessions.tensorrt.libraries import tensorrt_versions
 
 PACKAGES: Final = (
@@ -66,7 +66,7 @@ def describe_environment(
         "versions": {"python": platform.python_version(), **installed_versions(PACKAGES)},
         "tensorrt": {**flavours, **missing},
         "threads": {"asked": threads, **{name: os.environ.get(name) for name in _THREAD_VARIABLES}},
-        "spin": SPIN if spin is None else spin,
+        "spin": spinning(installed_versions(("onnxruntime",))["onnxruntime"] or "", asked=spin),
         "commit": commit(),
         "bundle": describe_bundle(bundle),
     }

@@ -10,6 +10,7 @@ from benchmarks.peers.protocol import STAGES
 from benchmarks.report.figures import NONE, digits, mebibytes, milliseconds, percent
 from benchmarks.report.view import Row, View
 
+_SPINNING: Final = {True: "yes", False: "no", "briefly": "for a moment"}
 STATISTICS: Final = ("min", "mean", "median", "p90", "p95", "p99")
 
 
@@ -150,7 +151,7 @@ def _environment(view: View) -> Iterator[tuple[str, str]]:
     yield "threads asked for", str(environment["threads"]["asked"] or "none: each case's own")
     yield "variables for threads", _pairs(asked)
     if "spin" in environment:  # records of older versions do not say
-        yield "threads of the bundle spin between operators", "yes" if environment["spin"] else "no"
+        yield "threads of the bundle spin between operators", _SPINNING[environment["spin"]]
     yield "versions", _pairs({**environment["versions"], **environment["tensorrt"]})
     counts = record["repetitions"]
     yield "repetitions", f"{counts['timed']} timed after {counts['warmups']} for warm-up, cases in turns"

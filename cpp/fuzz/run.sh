@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs each fuzz target for a while, from what a reader may really meet.
 #
-#   cpp/fuzz/run.sh DIRECTORY_OF_TARGETS SECONDS_EACH
+#   cpp/fuzz/run.sh DIRECTORY_OF_TARGETS SECONDS_EACH [SEED]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 targets=$1
 seconds=$2
+seed=${3:-0} # 0: another one each time
 
 for target in manifest vocabulary wav; do
   corpus=$targets/corpus_$target
@@ -21,6 +22,6 @@ for target in manifest vocabulary wav; do
       ;;
     wav) head -c 300 "$root"/examples/digits/recordings/one_digit_7.wav >"$corpus/beginning" ;;
   esac
-  "$targets/fuzz_$target" -max_total_time="$seconds" -max_len=20000 -print_final_stats=1 -verbosity=0 -print_funcs=0 \
+  "$targets/fuzz_$target" -max_total_time="$seconds" -seed="$seed" -max_len=20000 -print_final_stats=1 -verbosity=0 -print_funcs=0 \
     -artifact_prefix="$targets/" "$corpus" || { echo "fuzz_$target found something: see $targets" >&2; exit 1; }
 done

@@ -158,7 +158,7 @@ std::string help_text() {
     line("--precision", "NAME  one that the bundle holds; left out, its default");
     line("--provider", "NAME  where to run: cpu (the default) or cuda");
     line("--threads", "N  threads of one operator; left out, one per core that may be used");
-    line("--spin", "or --no-spin: whether threads spin between operators; left out, they do not");
+    line("--spin", "or --no-spin: whether threads spin between operators; left out, for 50 us at most");
     line("--batch-size", "N  files decoded at once; left out, 1");
     line("--verify", "fast|full  full: all hashes");
     line("--weights", "mapped|memory  memory: read them whole, for file systems where others write");

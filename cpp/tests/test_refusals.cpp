@@ -111,6 +111,15 @@ TEST_SUITE("refusals") {
         CHECK_NOTHROW(check_runtime(true, "1.9.0"));
     }
 
+    TEST_CASE("threads spin for a moment where ONNX Runtime can limit it") {
+        for (const char* const version : {"1.26.0", "1.32.0", "2.0.0", "1.100.1", "10.0"}) {
+            CHECK_MESSAGE(spins_briefly(version), version);
+        }
+        for (const char* const version : {"1.25.1", "1.21.0", "0.30.0", "1.9.0"}) {
+            CHECK_MESSAGE(!spins_briefly(version), version);
+        }
+    }
+
     TEST_CASE("rows outside the cache") {
         const Bundle bundle = Bundle::open(bundle_path(), LoadOptions::Verify::fast);
         const OnnxSession session(bundle, "fp32", "cpu", 1);

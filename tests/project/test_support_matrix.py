@@ -25,6 +25,9 @@ def test_every_encoder_meets_every_decoder() -> None:
         (encoder, decoder) for encoder in ENCODERS for decoder in FAMILIES
     }
     assert {pair.return_attention_mask for pair in pairs()} == {False, True}
+    loudness = {(pair.gain, pair.return_attention_mask) for pair in pairs()}
+    assert loudness == {(gain, mask) for gain in (1.0, 1.5, 2.0) for mask in (False, True)}
+    assert len({(pair.encoder, pair.gain) for pair in pairs()}) == len(ENCODERS)
 
 
 def test_shards_divide_the_pairs() -> None:

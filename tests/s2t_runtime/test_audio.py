@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -333,3 +334,33 @@ def test_samples_that_are_not_finite_are_refused(bad: float) -> None:
 def test_doubles_beyond_float32_are_not_finite() -> None:
     samples = read(np.where(np.arange(500) == 7, 1e300, 0.0), RATE)
     assert check_refusal(samples).startswith("1 of 500 samples are NaN or infinite, the first at index 7")
+
+
+def xing(frames: int, *, seekable: bool = True) -> bytes:
+    """An MP3 whose header counts so many frames of 1152 (576 at this rate) samples."""
+    data = bytearray(encoded(chirp(), file_format="MP3"))
+    place = data.index(b"Xing") if b"Xing" in data else data.index(b"Info")
+    data[place : place + 4] = b"Xing"
+    data[place + 8 : place + 12] = frames.to_bytes(4, "big")
+    if not seekable:
+        data[place + 7] &= 0xFE  # no count
+    return bytes(data)
+
+
+def test_a_length_that_no_memory_holds() -> None:
+    """What a header says of the length is allocated before anything is decoded."""
+    said = refusal(xing(0xFFFFFFFF))
+    assert re.fullmatch(
+        r"the audio given as bytes says that it holds \d{12,} samples in 1 channels, which do not fit into memory: cut "
+        r"it into shorter files; if it is not that long, it is damaged: write it anew",
+        said,
+    )
+
+
+def test_a_file_that_does_not_say_how_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read until it ends, block by block: nothing seeks in it."""
+    data = encoded(chirp(), file_format="FLAC")
+    wanted = read(data)
+    monkeypatch.setattr(soundfile.SoundFile, "seekable", lambda _: False)
+    monkeypatch.setattr("s2t_runtime.audio._BLOCK", 1000)
+    assert np.array_equal(read(data), wanted)

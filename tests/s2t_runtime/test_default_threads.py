@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import onnxruntime as ort
 import pytest
 from support.cpp.machines import MACHINES, MachineCase, write_tree
 
 import s2t_runtime
+from s2t_runtime.bundles.bundle import open_bundle
 from s2t_runtime.default_threads import DefaultThreads, default_threads
 from s2t_runtime.machine import describe_machine
 from s2t_runtime.sessions.onnxruntime import graph_loader
@@ -52,12 +54,45 @@ def test_a_session_that_is_told_no_number_takes_it(
         return asked[-1]
 
     monkeypatch.setattr(GraphLoader, "_options", options)
-    for threads, spin in ((None, None), (1, None), (1, True), (1, False)):
-        s2t_runtime.load(digits_bundle, threads=threads, spin=spin).close()
-    entry = "session.intra_op.allow_spinning"
-    found = [(one.intra_op_num_threads, one.get_session_config_entry(entry)) for one in asked]
-    default = str(int(graph_loader.SPIN))
-    assert found == [(3, default)] * 2 + [(1, default)] * 2 + [(1, "1")] * 2 + [(1, "0")] * 2
+    for threads in (None, 1):
+        s2t_runtime.load(digits_bundle, threads=threads).close()
+    assert [one.intra_op_num_threads for one in asked] == [3, 3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "version", "entries"),
+    [
+        (None, "1.26.0", {"allow_spinning": "1", "spin_duration_us": "50"}),
+        (None, "2.0", {"allow_spinning": "1", "spin_duration_us": "50"}),
+        (None, "1.25.1", {"allow_spinning": "0"}),
+        (True, "1.25.1", {"allow_spinning": "1"}),
+        (True, "1.32.0", {"allow_spinning": "1"}),
+        (False, "1.32.0", {"allow_spinning": "0"}),
+    ],
+)
+def test_how_threads_wait(
+    digits_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: bool | None,
+    version: str,
+    entries: dict[str, str],
+) -> None:
+    """Older versions know of no limit, so that they would spin on: there threads sleep unless they are told to spin."""
+    given: dict[str, str] = {}
+    real = ort.SessionOptions.add_session_config_entry
+
+    def add(self: ort.SessionOptions, name: str, value: str) -> None:
+        given[name] = value
+        real(self, name, value)
+
+    monkeypatch.setattr(ort.SessionOptions, "add_session_config_entry", add)
+    bundle = open_bundle(digits_bundle)
+    fake = type("Old", (), {"__getattr__": lambda _, name: getattr(ort, name), "__version__": version})()
+    GraphLoader(fake, "cpu", bundle, "fp32", 1, spin=asked).load("encoder")
+    prefix = "session.intra_op."
+    assert {
+        name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)
+    } == entries
 
 
 def test_the_machine_says_it() -> None:

@@ -30,7 +30,7 @@ struct LoadOptions {
     std::string provider = "cpu";  ///< "cpu" or "cuda"
     /// For one operator; unset: the physical cores that this process may use, and no more than its cgroup's quota.
     std::optional<int> threads;
-    std::optional<bool> spin;  ///< whether these threads spin between operators; unset: no
+    std::optional<bool> spin;  ///< whether these threads spin between operators; unset: for 50 us at most
     Verify verify = Verify::fast;
     Weights weights = Weights::mapped;
 };

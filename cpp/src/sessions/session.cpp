@@ -19,8 +19,10 @@ namespace {
 constexpr std::array<std::pair<const char*, const char*>, 2> providers{
     {{"cpu", "CPUExecutionProvider"}, {"cuda", "CUDAExecutionProvider"}}};
 
-/// Whether threads spin where nobody says; s2t_runtime does the same.
-constexpr bool spins_by_default = false;
+/// How long threads spin where nobody says, and the ONNX Runtime that brought the limit, as in s2t_runtime: older ones
+/// would spin on, so there they sleep.
+constexpr const char* brief_us = "50";
+constexpr unsigned long limits_spinning = 26;  // of 1.26
 constexpr int most_threads = 1024;  // of more ONNX Runtime makes none, or none that help
 
 const char* full_name_of(const std::string& provider) {
@@ -62,15 +64,19 @@ void append_cuda(Ort::SessionOptions& options) {
 struct Computing {
     std::string provider;
     int threads;
-    bool spin;  // between operators
+    std::optional<bool> spin;  // between operators
     bool int8;
 };
 
 Ort::SessionOptions session_options(const Computing& computing, bool exact_products) {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(computing.threads);
-    options.AddConfigEntry("session.intra_op.allow_spinning", computing.spin ? "1" : "0");
-    // It keeps a plan of the memory for every shape that it ever saw, each length of audio and of text: 1 MB in 100 calls.
+    const bool briefly = !computing.spin && spins_briefly(OrtGetApiBase()->GetVersionString());
+    options.AddConfigEntry("session.intra_op.allow_spinning", briefly || computing.spin.value_or(false) ? "1" : "0");
+    if (briefly) {
+        options.AddConfigEntry("session.intra_op.spin_duration_us", brief_us);
+    }
+    // It would keep a plan of the memory for every shape, each length of audio and of text: 1 MB in 100 calls.
     options.DisableMemPattern();
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // what fails is thrown
     if (exact_products) {
@@ -130,6 +136,12 @@ DecoderGraph decoder_graph(const PrecisionInfo& graphs, const DecoderInfo& info)
 
 }  // namespace
 
+bool spins_briefly(const std::string& version) {
+    std::size_t dot = 0;
+    const unsigned long major = std::stoul(version, &dot);
+    return major > 1 || (major == 1 && std::stoul(version.substr(dot + 1)) >= limits_spinning);
+}
+
 void check_runtime(bool found, const std::string& version) {
     if (!found) {
         throw SessionError(say("session.too_old", {{"version", version}, {"wanted", std::to_string(ORT_API_VERSION)}}));
@@ -158,7 +170,7 @@ OnnxSession::OnnxSession(const Bundle& bundle, const std::string& precision, con
         decoder_.device = provider == "cuda" ? Ort::MemoryInfo("Cuda", OrtDeviceAllocator, 0, OrtMemTypeDefault)
                                              : Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     });
-    const Computing computing{provider, threads ? *threads : default_threads().count, spin.value_or(spins_by_default),
+    const Computing computing{provider, threads ? *threads : default_threads().count, spin,
                               graphs.base == "int8"};
     const auto loaded = [&](const GraphInfo& graph) { return load(env_, bundle, graph.path, computing, weights); };
     const auto load_encoder = [&] { encoder_ = loaded(graphs.encoder); };

@@ -40,6 +40,9 @@ class OnnxSession {
     DecoderGraph decoder_;
 };
 
+/// Whether an ONNX Runtime of this version can limit how long threads spin; one that cannot would spin on.
+bool spins_briefly(const std::string& version);
+
 /// Refuse an ONNX Runtime that lacks the interface that this library was built for; `found` says whether it has it.
 void check_runtime(bool found, const std::string& version);
 

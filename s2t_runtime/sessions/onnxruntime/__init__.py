@@ -4,9 +4,9 @@ Given: an opened bundle and the name of a provider.
 Open to: benchmarks, exporter, s2t_runtime.commands, s2t_runtime.sessions.
 
 Goes out:
-    graph_loader: SPIN
     int8_overflow: EXACT_PRODUCTS, products_overflow
     linked_weights: linked_weights
     providers: version_problem
     session: OnnxSession, runtime_description
+    spinning: spinning
 """

@@ -30,13 +30,11 @@ from s2t_runtime.sessions.onnxruntime.providers import (
     provider_options,
     version_problem,
 )
+from s2t_runtime.sessions.onnxruntime.spinning import session_entries, spinning
 from s2t_runtime.sessions.profiles.limits import ENCODER, ProfileLimits
 
 _TELLS: Final = "get_provider_graph_assignment_info"
 """Of an InferenceSession: which provider computes what; onnxruntime 1.24 brought it."""
-SPIN: Final = False
-"""Whether threads spin where nobody says."""
-_SPINNING: Final = "session.intra_op.allow_spinning"
 _MOST_THREADS: Final = 1024  # of more ONNX Runtime makes none, or none that help
 _LOOK: Final = "doctor-s2t says what this machine has; use provider 'cpu'"
 
@@ -100,7 +98,7 @@ class GraphLoader:
             raise SessionError(problem)
         self._ort, self._bundle, self._precision = ort, bundle, precision
         self._threads = default_threads().count if threads is None else int(threads)
-        self._spin = SPIN if spin is None else spin
+        self._spinning = spinning(ort.__version__, asked=spin)
         self._held = weights
         self._provider = EXECUTION_PROVIDERS[provider]
         policy = bundle.precision(precision).policy
@@ -170,8 +168,9 @@ class GraphLoader:
     def _options(self) -> Any:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._threads
-        options.add_session_config_entry(_SPINNING, str(int(self._spin)))
-        # It keeps a plan of the memory for every shape that it ever saw, each length of audio and of text: 1 MB in 100 calls.
+        for name, value in session_entries(self._spinning).items():
+            options.add_session_config_entry(name, value)
+        # It would keep a plan of the memory for every shape, each length of audio and of text: 1 MB in 100 calls.
         options.enable_mem_pattern = False
         options.log_severity_level = 4  # what fails is raised; a loading that is begun again is to be quiet
         if self._int8:

@@ -85,10 +85,14 @@ EXECUTION_PROVIDERS: Final[Mapping[str, ExecutionProvider]] = {
 """Our name -> the provider."""
 
 
+def version_numbers(version: str) -> tuple[int, ...]:
+    """The first two numbers of onnxruntime's version."""
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
+
+
 def version_problem(version: str) -> str | None:
     """Why an onnxruntime is refused; pip sees to it for onnxruntime alone, not for onnxruntime-gpu in its place."""
-    numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
-    if numbers >= LOWEST_ONNXRUNTIME:
+    if version_numbers(version) >= LOWEST_ONNXRUNTIME:
         return None
     wanted = ".".join(map(str, LOWEST_ONNXRUNTIME))
     return (

@@ -225,6 +225,9 @@ def test_the_markdown_has_it_all(record: dict[str, Any]) -> None:
     assert "| threads asked for | 2 |" in text
     assert "| variables for threads | OMP_NUM_THREADS 1 |" in text
     assert "| threads of the bundle spin between operators | no |" in text
+    for how, said in ((True, "yes"), ("briefly", "for a moment")):
+        record["environment"]["spin"] = how
+        assert f"| threads of the bundle spin between operators | {said} |" in markdown(record)
     assert "| processors during it | 2.0% other programs, 1.0% other machines |" in text
     assert "Not measured" not in text
     heads = {line.count("|") for line in text.splitlines() if line.startswith(f"| {PLAIN.name} |")}

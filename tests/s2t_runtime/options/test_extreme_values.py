@@ -68,7 +68,7 @@ SAID: tuple[tuple[str, Any, str], ...] = (
     ("top_k", HUGE, f"an integer of 16610 bits, wanted {MOST}"),
     ("min_length", 1e300, f"1e+300, wanted {MOST}"),
     ("min_length", -(10**30), "-1e+30, wanted an integer of at least 0"),
-    ("num_beams", np.float16(0), "np.float16(0.0), wanted an integer of at least 1"),
+    ("num_beams", np.float16(0), f"{np.float16(0)!r}, wanted an integer of at least 1"),
     ("eos_token_id", [5, HUGE], f"an integer of 16610 bits, wanted {MOST}"),
     ("eos_token_id", b"1", "b'1', wanted an integer of at least 0"),
     ("bad_words_ids", [HUGE], "a list with an integer of thousands of digits, wanted a list of lists of token ids"),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 from support.places import ROOT
-from support.soak.child import BUNDLE, CPP_PROGRAM, CPP_TESTS, KINDS
+from support.soak.child import BUNDLE, CPP_FUZZERS, CPP_PROGRAM, CPP_TESTS, KINDS
 from support.soak.outcome import Round
 from support.soak.schedule import Running, keep, next_of, read_rounds
 from support.soak.summary import summary
@@ -23,6 +23,12 @@ from support.soak.summary import summary
 from exporter.versions import installed_version
 from s2t_runtime.machine import describe_machine
 
+_PROGRAMS = {
+    BUNDLE: "bundle",
+    CPP_TESTS: "cpp_tests",
+    CPP_PROGRAM: "cpp_program",
+    CPP_FUZZERS: "cpp_fuzzers",
+}
 _PACKAGES = ("export-s2t", "torch", "transformers", "onnxruntime")
 
 
@@ -93,6 +99,9 @@ def _once(only: str, seed: int, directory: Path) -> list[Round]:
     help="s2t-tests; without it C++ is left out.",
 )
 @click.option("--cpp-program", type=click.Path(path_type=Path), default=None, help="s2t-cli.")
+@click.option(
+    "--cpp-fuzzers", type=click.Path(path_type=Path), default=None, help="Directory of fuzz targets."
+)
 def main(
     seconds: float,
     seed: int,
@@ -104,7 +113,7 @@ def main(
 ) -> None:
     """Run rounds until the time is used up, and write the summary; exit 1 where something was found."""
     directory.mkdir(parents=True, exist_ok=True)
-    for variable, name in ((BUNDLE, "bundle"), (CPP_TESTS, "cpp_tests"), (CPP_PROGRAM, "cpp_program")):
+    for variable, name in _PROGRAMS.items():
         if (program := programs[name]) is not None:
             os.environ[variable] = str(program.resolve())
     chosen = kinds.split(",")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,34 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from support.reference.double import DoubleReference
 from support.soak import drawing
 from support.soak.outcome import Outcome
 from support.tiny.encoders import SAMPLING_RATE
-from torch import Tensor
 
 from exporter.checkpoints.checkpoint import Checkpoint
 from exporter.parity.decodings import LOG_MEL_SCORE_TOLERANCE, SCORE_TOLERANCE, as_generate_takes_them
+from exporter.parity.differences import OWN_SPREAD_TIMES
 from exporter.reference.eager import EagerHypotheses, EagerReference
 from s2t_runtime import Result, SpeechToText
 from s2t_runtime.sessions.protocol import Float32
 
-ROUNDING_FACTOR = 3
-"""Two computations in float32 may be so many times as far from each other as one of them is from float64."""
+_MOVES = (1, 1, 1, OWN_SPREAD_TIMES, OWN_SPREAD_TIMES)
+"""Units of the last place by which samples are moved, to see what becomes of the result."""
 _FORBIDDEN = -1e8
 """A score below this is that of a hypothesis that every rule forbids: such have no order."""
-
-
-class DoubleReference(EagerReference):
-    """Eager in float64, which tells its rounding errors in float32 from ours."""
-
-    def __init__(self, reference: EagerReference) -> None:
-        model = copy.deepcopy(reference.model).double()
-        super().__init__(dataclasses.replace(reference.checkpoint, model=model))
-
-    def features(self, waveforms: Sequence[Any]) -> dict[str, Tensor]:
-        """As eager's, in float64."""
-        found = super().features(waveforms)
-        return {name: value.double() if value.is_floating_point() else value for name, value in found.items()}
 
 
 @dataclass(frozen=True)
@@ -53,12 +39,24 @@ class Case:
         return f"{json.dumps(self.options)} on {', '.join(self.audio)}"
 
 
-def draw_cases(rng: np.random.Generator, names: Sequence[str], count: int) -> list[Case]:
-    """Random options, each with one to three recordings."""
+def draw_cases(
+    rng: np.random.Generator, names: Sequence[str], count: int, stored: Mapping[str, Any] | None = None
+) -> list[Case]:
+    """Random options, each with one to three recordings.
+
+    ``stored`` are the model's own defaults. What they force is not suppressed: eager refuses that even behind a prompt,
+    where nothing is forced.
+    """
+    forced = {(stored or {}).get(name) for name in ("forced_bos_token_id", "forced_eos_token_id")}
     cases = []
     for _ in range(count):
         chosen = rng.choice(len(names), size=int(rng.integers(1, min(3, len(names)) + 1)), replace=False)
-        cases.append(Case(tuple(names[index] for index in chosen), drawing.options(rng)))
+        options = drawing.options(rng)
+        if "suppress_tokens" in options:
+            options["suppress_tokens"] = [
+                token for token in options["suppress_tokens"] if token not in forced
+            ]
+        cases.append(Case(tuple(names[index] for index in chosen), options))
     return cases
 
 
@@ -77,7 +75,7 @@ class Judge:
         """Decode a case on both sides: the same tokens in the same order with the same scores, or an error on both."""
         self._outcome.tried["cases"] += 1
         try:
-            wanted = [self._generate(self._eager, name, case.options) for name in case.audio]
+            wanted = [self._generate(self._eager, self._audio[name], case.options) for name in case.audio]
         except (ValueError, RuntimeError, IndexError) as error:
             self._compare_error(model, case, error)
             return
@@ -102,56 +100,57 @@ class Judge:
             f"eager raises ({type(error).__name__}: {said}) and the bundle decodes: {case.described()}"
         )
 
-    def _generate(self, reference: EagerReference, name: str, options: Mapping[str, Any]) -> EagerHypotheses:
-        return reference.generate([self._audio[name]], do_sample=False, **as_generate_takes_them(options))[0]
+    @staticmethod
+    def _generate(reference: EagerReference, samples: Float32, options: Mapping[str, Any]) -> EagerHypotheses:
+        return reference.generate([samples], do_sample=False, **as_generate_takes_them(options))[0]
 
     def _judge(self, case: Case, name: str, wanted: EagerHypotheses, result: Result) -> None:
-        got = [hypothesis.tokens for hypothesis in result.hypotheses]
-        scores = [hypothesis.score for hypothesis in result.hypotheses]
+        got = EagerHypotheses(
+            tuple(hypothesis.tokens for hypothesis in result.hypotheses),
+            tuple(hypothesis.score for hypothesis in result.hypotheses),
+        )
+        if len(got.tokens) != len(wanted.tokens):
+            sentence = f"{len(got.tokens)} hypotheses for {len(wanted.tokens)} of eager: {case.described()}"
+            self._outcome.found.append(sentence)
+            return
         possible = [place for place, score in enumerate(wanted.scores) if score > _FORBIDDEN]
-        if len(got) != len(wanted.tokens):
-            self._outcome.found.append(
-                f"{len(got)} hypotheses for {len(wanted.tokens)} of eager: {case.described()}"
-            )
-            return
-        same = all(got[place] == wanted.tokens[place] for place in possible)
-        lengths = np.array([max(len(got[place]) - 1, 1) for place in possible])
+        same = all(got.tokens[place] == wanted.tokens[place] for place in possible)
+        lengths = np.array([max(len(result.hypotheses[place].log_probs), 1) for place in possible])
         to_means = lengths ** (float(case.options.get("length_penalty", 1.0)) - 1.0)
-        apart = np.array([scores[place] - wanted.scores[place] for place in possible]) * to_means
-        if same and bool((np.abs(apart) <= self._allowed).all()):
-            largest = float(np.abs(apart).max(initial=0.0))
-            self._outcome.figures["largest score difference"] = max(
-                self._outcome.figures.get("largest score difference", 0.0), largest
-            )
-            return
-        self._judge_by_double(case, name, wanted, got, apart, same, to_means, possible)
 
-    def _judge_by_double(
-        self,
-        case: Case,
-        name: str,
-        wanted: EagerHypotheses,
-        got: Sequence[tuple[int, ...]],
-        apart: Any,
-        same: bool,
-        to_means: Any,
-        possible: Sequence[int],
-    ) -> None:
-        """Where eager in float64 decides otherwise than in float32, rounding decides, and either is right."""
-        if self._double is None:
-            self._double = DoubleReference(self._eager)
-        exact = self._generate(self._double, name, case.options)
-        if exact.tokens != wanted.tokens:
+        def apart(one: EagerHypotheses) -> float:
+            """The largest difference from eager's scores, as means of log-probabilities; NaN where there is one."""
+            rows = [abs(one.scores[place] - wanted.scores[place]) for place in possible]
+            return float(np.max(np.array(rows) * to_means, initial=0.0))
+
+        off = apart(got)
+        if same and off <= self._allowed:
+            figure = "largest score difference"
+            self._outcome.figures[figure] = max(self._outcome.figures.get(figure, 0.0), off)
+            return
+        others = self._rounded_otherwise(name, case.options)
+        if any(one.tokens != wanted.tokens for one in others):
             self._outcome.tried["decodings that eager's own rounding decides"] += 1
             return
-        own = np.array([exact.scores[place] - wanted.scores[place] for place in possible]) * to_means
-        if same and bool((np.abs(apart) <= ROUNDING_FACTOR * np.abs(own).max(initial=0.0)).all()):
-            self._outcome.tried["scores within eager's own rounding"] += 1
+        spread = max(map(apart, others[: 1 + _MOVES.count(1)]))
+        if same and off <= OWN_SPREAD_TIMES * spread:
+            self._outcome.tried["decodings within eager's own spread"] += 1
             return
-        what = (
-            f"scores off by {np.abs(apart).max():.2e}" if same else f"{got} and eager {list(wanted.tokens)}"
-        )
-        self._outcome.found.append(f"{what}: {name} of {case.described()}")
+        what = f"scores off by {off:.2e}" if same else f"{[*got.tokens]} and eager {[*wanted.tokens]}"
+        sentence = f"{what} (eager's own spread: {spread:.1e}): {name} of {case.described()}"
+        self._outcome.found.append(sentence)
+
+    def _rounded_otherwise(self, name: str, options: Mapping[str, Any]) -> list[EagerHypotheses]:
+        """Eager in float64, and on samples that are moved by a few units of their last place: what rounding does."""
+        if self._double is None:
+            self._double = DoubleReference(self._eager)
+        found = [self._generate(self._double, self._audio[name], options)]
+        rng, samples = np.random.default_rng(0), self._audio[name]
+        for units in _MOVES:
+            signs = np.where(rng.random(samples.shape) < 0.5, units, -units)
+            moved = (samples + signs * np.spacing(samples)).astype(np.float32)
+            found.append(self._generate(self._eager, moved, options))
+        return found
 
     def compare_scores(self, model: SpeechToText, precision: str, budget: float) -> None:
         """Score the bundle's own greedy tokens in eager: on average a log-probability may be off by the budget.

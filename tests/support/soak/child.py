@@ -17,6 +17,8 @@ CPP_TESTS: Final = "S2T_SOAK_CPP_TESTS"
 """The variable that names s2t-tests; where it is not set, C++ is left out."""
 CPP_PROGRAM: Final = "S2T_SOAK_CPP_PROGRAM"
 """The variable that names s2t-cli."""
+CPP_FUZZERS: Final = "S2T_SOAK_CPP_FUZZERS"
+"""The variable that names the directory of the fuzz targets."""
 
 Run = Callable[[np.random.Generator, Path], Outcome]
 

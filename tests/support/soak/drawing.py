@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from support.tiny.decoders import BOS, ENDS, EOS, FAMILIES, PAD, VOCAB
 from support.tiny.encoders import ENCODERS, SAMPLING_RATE
 from support.tiny.models import save_checkpoint, tiny_model
+from support.tiny.weights import louder
 
 from exporter.reference.probe_audio import probe_utterance
 from s2t_runtime.sessions.protocol import Float32
@@ -63,10 +63,7 @@ class DrawnModel:
     def save(self, directory: Path) -> None:
         """Write the checkpoint."""
         model = tiny_model(self.encoder, self.decoder, self.hidden)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if parameter.dim() > 1 and "embed" not in name:
-                    parameter.mul_(self.gain)
+        louder(model, self.gain)
         model.generation_config.update(**self.generation)
         save_checkpoint(
             model,

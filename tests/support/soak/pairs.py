@@ -53,7 +53,7 @@ def run(rng: np.random.Generator, folder: Path) -> Outcome:
     shortest = min_samples(checkpoint)
     audio = {f"audio_{number}": drawing.waveform(rng, shortest) for number in range(6)}
     _write_audio(folder / "audio", audio)
-    cases, judge = draw_cases(rng, list(audio), CASES), Judge(checkpoint, audio, outcome)
+    cases, judge = draw_cases(rng, list(audio), CASES, drawn.generation), Judge(checkpoint, audio, outcome)
     with s2t_runtime.load(folder / "bundle", threads=1) as model:
         for case in cases:
             judge.compare(model, case)

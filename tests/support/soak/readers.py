@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
+import subprocess
 import traceback
 import warnings
 from collections.abc import Callable
@@ -17,7 +19,7 @@ import soundfile
 from support.engines.sets import Limits, record_of
 from support.places import ROOT
 from support.records.latency_records import latency_record
-from support.soak.child import BUNDLE
+from support.soak.child import BUNDLE, CPP_FUZZERS
 from support.soak.mutations import damaged_bytes, damaged_json
 from support.soak.outcome import Outcome
 from transformers.utils import logging
@@ -44,6 +46,7 @@ _SMALL_FILES = (
     "tokenizer_config.json",
 )
 _LONGEST_SENTENCE = 4000
+FUZZ_SECONDS = 20
 COUNTS = {
     "audio": 1500,
     "manifest": 400,
@@ -63,7 +66,27 @@ def run(rng: Generator, folder: Path) -> Outcome:
     for reader, read in _readers(folder).items():
         for number in range(COUNTS[reader]):
             _try(reader, lambda read=read: read(rng), folder, number, outcome)
+    if CPP_FUZZERS in os.environ:
+        _fuzz_cpp(rng, Path(os.environ[CPP_FUZZERS]), outcome)
+    else:
+        outcome.tried["rounds without C++"] += 1
     return outcome
+
+
+def _fuzz_cpp(rng: Generator, targets: Path, outcome: Outcome) -> None:
+    """libFuzzer on the readers of the C++ library; what it finds lies beside the targets."""
+    seed = int(rng.integers(1, 1 << 30))
+    done = subprocess.run(
+        [str(ROOT / "cpp" / "fuzz" / "run.sh"), str(targets), str(FUZZ_SECONDS), str(seed)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    runs = [int(number) for number in re.findall(r"stat::number_of_executed_units:\s*(\d+)", said)]
+    outcome.tried["damaged inputs in C++"] += sum(runs)
+    if done.returncode != 0 or not runs:
+        outcome.found.append(f"the fuzzers ended with {done.returncode}: {said[-1500:]}")
 
 
 def _try(reader: str, read: Callable[[], None], folder: Path, number: int, outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ import pytest
 from support.tiny.decoders import BOS, DECODER_HIDDEN, ENDS, start_token, tiny_decoder
 from support.tiny.encoders import SAMPLING_RATE, tiny_encoder, tiny_extractor
 from support.tiny.tokenizers import tokenizer
-from support.tiny.weights import spread
+from support.tiny.weights import louder, spread
 from transformers import GenerationConfig, SpeechEncoderDecoderModel
 
 from exporter import ExportOptions
@@ -88,16 +88,21 @@ class Pair:
     return_attention_mask: bool = True
     do_normalize: bool = True
     padding_value: float = 0.0
+    gain: float = 1.0
+    """By which the encoder's matrices are multiplied: the larger, the more a rounding error matters."""
 
     @property
     def name(self) -> str:
         """For directories and test ids."""
-        return f"{self.encoder}-{self.hidden}-{self.decoder}"
+        louder = "" if self.gain == 1 else f"-{self.gain}"
+        return f"{self.encoder}-{self.hidden}-{self.decoder}{louder}"
 
     def save(self, directory: Path) -> None:
         """Write the checkpoint."""
+        model = tiny_model(self.encoder, self.decoder, self.hidden)
+        louder(model.encoder, self.gain)
         save_checkpoint(
-            tiny_model(self.encoder, self.decoder, self.hidden),
+            model,
             directory,
             return_attention_mask=self.return_attention_mask,
             do_normalize=self.do_normalize,

@@ -45,6 +45,14 @@ def spread(model: nn.Module, seed: str) -> None:
             module.running_var.copy_(1 + normal(module.running_var.shape, 0.5).abs())
 
 
+@torch.no_grad()
+def louder(model: nn.Module, gain: float) -> None:
+    """Multiply the matrices and kernels, which are no embeddings, by ``gain``."""
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1 and "embed" not in name:
+            parameter.mul_(gain)
+
+
 # Sharp attention, logits of several nats, and convolutions that outweigh their biases.
 _GAINS = {
     **dict.fromkeys(("q_proj", "k_proj", "query", "key", "c_attn", "q_attn"), 2.0),
