@@ -116,6 +116,7 @@ def test_recordings_are_of_every_kind(model: SpeechToText) -> None:
     drawn = [drawing.waveform(rng, 400) for _ in range(80)]
     assert all(one.dtype == np.float32 and len(one) >= 400 and np.isfinite(one).all() for one in drawn)
     assert any(not one.any() for one in drawn)
+    assert all(drawing.waveform(rng, 400, steady=False).std() > 1e-6 for _ in range(80))
     assert any(np.abs(one).max() > 1.2 for one in drawn)
 
 

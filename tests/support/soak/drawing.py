@@ -37,6 +37,11 @@ class DrawnModel:
     """By which all matrices are multiplied: the larger, the more a rounding error matters."""
     generation: dict[str, Any]
 
+    @property
+    def has_log_mel(self) -> bool:
+        """Whether its encoder takes log-mel features."""
+        return ENCODERS[self.encoder][0] == "wav2vec2-bert"
+
     @classmethod
     def of(cls, rng: Generator) -> DrawnModel:
         """One of all that there are."""
@@ -82,8 +87,15 @@ def _tokens(rng: Generator, most: int) -> list[int]:
     return [int(token) for token in rng.choice(ORDINARY, size=int(rng.integers(1, most + 1)), replace=False)]
 
 
-def waveform(rng: Generator, shortest: int) -> Float32:
-    """Stand-ins for speech, noise, tones, silence, clipped, off zero, loud or faint; float32 [samples]."""
+def waveform(rng: Generator, shortest: int, *, steady: bool = True) -> Float32:
+    """Stand-ins for speech, noise, tones, silence, clipped, off zero, loud or faint; float32 [samples].
+
+    Args:
+        rng: what is drawn.
+        shortest: samples that the model takes.
+        steady: whether tones and silence are perfectly so. Log-mel features are normalised by how each bin changes over
+            time: where nothing does, eager's own features are its rounding errors.
+    """
     length_s = max(float(rng.uniform(0.02, LONGEST_S)), shortest / SAMPLING_RATE)
     samples = np.array(probe_utterance(length_s, SAMPLING_RATE, int(rng.integers(1 << 30))), dtype=np.float32)
     kind = rng.random()
@@ -101,6 +113,8 @@ def waveform(rng: Generator, shortest: int) -> Float32:
         samples = samples + np.float32(rng.uniform(-0.5, 0.5))
     elif kind < 0.7:
         samples = samples * np.float32(10 ** rng.uniform(-4, 2))
+    if not steady and 0.15 <= kind < 0.3:
+        samples = (samples + rng.normal(0, 1e-3, samples.shape)).astype(np.float32)
     return samples
 
 

@@ -51,7 +51,10 @@ def run(rng: np.random.Generator, folder: Path) -> Outcome:
     outcome.tried["models"] += 1
     checkpoint = load_checkpoint(locate_checkpoint(str(folder / "checkpoint")))
     shortest = min_samples(checkpoint)
-    audio = {f"audio_{number}": drawing.waveform(rng, shortest) for number in range(6)}
+    audio = {
+        f"audio_{number}": drawing.waveform(rng, shortest, steady=not drawn.has_log_mel)
+        for number in range(6)
+    }
     _write_audio(folder / "audio", audio)
     cases, judge = draw_cases(rng, list(audio), CASES, drawn.generation), Judge(checkpoint, audio, outcome)
     with s2t_runtime.load(folder / "bundle", threads=1) as model:
