@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack, overload
 
-import numpy as np
-
 from s2t_runtime.audio import AudioSource, check_audio, read_audio
 from s2t_runtime.bundles.bundle import Bundle, open_bundle
 from s2t_runtime.bundles.manifest import Manifest
@@ -23,6 +21,7 @@ from s2t_runtime.options.plan import SearchPlan, plan_search
 from s2t_runtime.processes import LoadingProcess
 from s2t_runtime.results import Hypothesis, Result, TokenEvent
 from s2t_runtime.search.search import Observer, SearchResult, search
+from s2t_runtime.sessions.encoder_runs import encoder_runs
 from s2t_runtime.sessions.open import open_session
 from s2t_runtime.sessions.protocol import Float32, Int64, Request, Session
 from s2t_runtime.text.loading import load_detokenizer
@@ -310,23 +309,6 @@ class SpeechToText:
                 )
             )
         return results
-
-
-def encoder_runs(waveforms: Sequence[Float32], *, padding_safe: bool) -> list[tuple[Float32, Int64]]:
-    """What the encoder is run on, so that each utterance is encoded as if it were alone.
-
-    Where padding changes an utterance's states, utterances of different lengths are encoded one by one.
-
-    Returns:
-        Audio [batch, samples], zero behind each utterance's end, and lengths [batch], of each run.
-    """
-    lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
-    if padding_safe or len(set(lengths.tolist())) == 1:
-        audio = np.zeros((len(waveforms), int(lengths.max())), dtype=np.float32)
-        for row, waveform in enumerate(waveforms):
-            audio[row, : len(waveform)] = waveform
-        return [(audio, lengths)]
-    return [(waveform[None, :], length[None]) for waveform, length in zip(waveforms, lengths, strict=True)]
 
 
 def _request(runs: Sequence[tuple[Float32, Int64]], plan: SearchPlan) -> Request:

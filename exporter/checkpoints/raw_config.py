@@ -15,6 +15,7 @@ from exporter.checkpoints.json_files import read_json
 from exporter.checkpoints.own_code import code_reasons
 from exporter.checkpoints.sources.files import CheckpointFiles
 from exporter.errors import CheckpointError, UnsupportedModelError
+from s2t_runtime.bundles.verification import MANIFEST_NAME
 
 MODEL_TYPE = "speech-encoder-decoder"
 PARTS = ("encoder", "decoder")
@@ -86,6 +87,12 @@ def read_config_json(files: CheckpointFiles) -> dict[str, Any]:
         CheckpointError: it is missing or no JSON; where a folder below has one, that is said.
     """
     if not (files.directory / "config.json").is_file():
+        if (files.directory / MANIFEST_NAME).is_file():
+            raise CheckpointError(
+                f"{files.source} has no config.json: it is a bundle already, and `run-s2t {files.source} AUDIO` "
+                "decodes; give the checkpoint that it was made from, or add a precision to it with `export-s2t "
+                f"--add-precision PRECISION {files.source}`"
+            )
         inner = _checkpoints_below(files.directory)
         if inner:
             raise CheckpointError(

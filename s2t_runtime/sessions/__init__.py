@@ -4,6 +4,7 @@ Given: an opened bundle. The search sees the protocol alone; who loads a model a
 Open to: benchmarks, s2t_runtime, s2t_runtime.search.
 
 Goes out:
+    encoder_runs: encoder_runs
     open: ENGINES, PROVIDERS, open_session
     protocol: Candidates, EncodedT, Float32, Int64, Request, Session, StepFunction, TimedStep
 """

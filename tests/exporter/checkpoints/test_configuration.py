@@ -35,6 +35,15 @@ def test_no_configuration(checkpoint: Path) -> None:
     assert refusal(checkpoint) == " has no config.json: give a directory written by save_pretrained()"
 
 
+def test_a_bundle_is_no_checkpoint(checkpoint: Path) -> None:
+    (checkpoint / "config.json").unlink()
+    (checkpoint / "manifest.json").write_text("{}")
+    assert refusal(checkpoint) == (
+        f" has no config.json: it is a bundle already, and `run-s2t {checkpoint} AUDIO` decodes; give the checkpoint "
+        f"that it was made from, or add a precision to it with `export-s2t --add-precision PRECISION {checkpoint}`"
+    )
+
+
 def test_a_configuration_that_is_no_json(checkpoint: Path) -> None:
     (checkpoint / "config.json").write_text("{", encoding="utf-8")
     assert refusal(checkpoint).startswith("/config.json cannot be read as JSON: Expecting property name")
