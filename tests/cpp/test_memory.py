@@ -9,7 +9,9 @@ from support.soak.memory import MOST_MB_A_THOUSAND, cpp_marks, growth
 
 
 def test_it_does_not_grow(cpp_build: Path, cpp_bundle: Path, tmp_path: Path) -> None:
-    marks = cpp_marks(np.random.default_rng(1), str(cpp_build / "s2t-cli"), str(cpp_bundle), tmp_path, files=480)
+    marks = cpp_marks(
+        np.random.default_rng(1), str(cpp_build / "s2t-cli"), str(cpp_bundle), tmp_path, files=480
+    )
     assert growth(marks) <= MOST_MB_A_THOUSAND, marks
     middle, last = marks[len(marks) // 2], marks[-1]
     assert last.descriptors <= middle.descriptors

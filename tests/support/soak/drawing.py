@@ -93,8 +93,8 @@ def waveform(rng: Generator, shortest: int, *, steady: bool = True) -> Float32:
     Args:
         rng: what is drawn.
         shortest: samples that the model takes.
-        steady: whether tones and silence are perfectly so. Log-mel features are normalised by how each bin changes over
-            time: where nothing does, eager's own features are its rounding errors.
+        steady: whether there are tones and silence, or faint noise in their place. Log-mel features are normalised by how
+            each bin changes over time: where hardly anything does, eager's own features are its rounding errors.
     """
     length_s = max(float(rng.uniform(0.02, LONGEST_S)), shortest / SAMPLING_RATE)
     samples = np.array(probe_utterance(length_s, SAMPLING_RATE, int(rng.integers(1 << 30))), dtype=np.float32)
@@ -114,7 +114,7 @@ def waveform(rng: Generator, shortest: int, *, steady: bool = True) -> Float32:
     elif kind < 0.7:
         samples = samples * np.float32(10 ** rng.uniform(-4, 2))
     if not steady and 0.15 <= kind < 0.3:
-        samples = (samples + rng.normal(0, 1e-3, samples.shape)).astype(np.float32)
+        samples = rng.normal(0, 1e-3, samples.shape).astype(np.float32)
     return samples
 
 
