@@ -93,8 +93,8 @@ def waveform(rng: Generator, shortest: int, *, steady: bool = True) -> Float32:
     Args:
         rng: what is drawn.
         shortest: samples that the model takes.
-        steady: whether there are tones and silence, or faint noise in their place. Log-mel features are normalised by how
-            each bin changes over time: where hardly anything does, eager's own features are its rounding errors.
+        steady: whether there are tones and silence, or faint noise in their place. Log-mel features are normalised by
+            how each bin changes over time: where hardly anything does, eager's own are its rounding errors.
     """
     length_s = max(float(rng.uniform(0.02, LONGEST_S)), shortest / SAMPLING_RATE)
     samples = np.array(probe_utterance(length_s, SAMPLING_RATE, int(rng.integers(1 << 30))), dtype=np.float32)
