@@ -131,6 +131,7 @@ def write_all(bundle: Path, directory: Path) -> None:
     from support.cpp.machines import write_machines
     from support.cpp.refusals import write_refusals
     from support.cpp.runtime_answers import write_recordings, write_runtime, write_texts
+    from support.cpp.segments import write_segments
     from support.cpp.tokenizers import write_tokenizers
     from support.cpp.variants import write_variants
 
@@ -142,6 +143,7 @@ def write_all(bundle: Path, directory: Path) -> None:
     write_recordings(directory, np.random.default_rng(9))
     write_refusals(bundle, directory)
     write_machines(directory)
+    write_segments(directory)
     write_variants(bundle, directory, np.random.default_rng(11))
 
 
