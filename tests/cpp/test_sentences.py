@@ -22,6 +22,7 @@ from s2t_runtime.options.generation import GenerationOptions
 from s2t_runtime.options.plan import plan_search
 from s2t_runtime.processes import LoadingProcess
 from s2t_runtime.search.whole_row_rules import PrefixConstraint
+from s2t_runtime.segmentation.options import SegmentationOptions
 
 TABLE = json.loads((ROOT / "cpp" / "sentences.json").read_text(encoding="utf-8"))
 SENTENCES: dict[str, str] = {
@@ -165,6 +166,10 @@ def _forked(root: Path, patch: pytest.MonkeyPatch) -> None:
     process.check()
 
 
+def _no_segmentation(_: Path, __: pytest.MonkeyPatch) -> None:
+    SegmentationOptions(threshold=1.5)
+
+
 EVENTS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "bundle.damaged.unreadable": _unreadable_file,
     "bundle.replaced": _replaced,
@@ -175,6 +180,7 @@ EVENTS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "audio.not_resampled": _not_resampled,
     "cli.stdin": _standard_input,
     "option.prefix_unwritable": _left_out,
+    "segmentation.number": _no_segmentation,
     "session.memory": _no_memory,
     "session.rows": _rows,
     "session.forked": _forked,

@@ -1,4 +1,4 @@
-/// Where speech is: hysteresis over a track of probabilities, as it comes. The twin of s2t_runtime/segmentation/speech.py.
+/// Where speech is: hysteresis over a track of probabilities, as it comes. The twin of segmentation/speech.py.
 #pragma once
 
 #include <cstddef>
