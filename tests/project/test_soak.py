@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from support.places import ROOT
 from support.soak import __main__ as command
-from support.soak import drawing, kills, mutations, pairs, readers
+from support.soak import child, drawing, kills, memory, mutations, pairs, readers
 from support.soak.against_eager import Case, Judge
 from support.soak.child import BUNDLE, KINDS, generator_of
 from support.soak.outcome import Outcome, Round
@@ -255,11 +255,21 @@ def test_a_round_that_dies_is_a_finding(tmp_path: Path, monkeypatch: pytest.Monk
     assert waited_for(Running.start("memory", 1, 1, tmp_path)).outcome.found[0].startswith("the round hung")
 
 
+def test_every_turn_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No draw leaves a command, a way of calling or a precision out."""
+    for kind, module in (("pairs", pairs), ("kills", kills), ("memory", memory)):
+        asked: list[object] = []
+        monkeypatch.setattr(module, "run", lambda *given, asked=asked: asked.append(given[2]) or Outcome())
+        for number in range(6):
+            child.main(kind, 1, number, tmp_path)
+        assert set(asked) == set(module.TURNS)
+    assert (tmp_path / "outcome.json").exists()
+
+
 @pytest.mark.broad
 def test_a_round_of_a_drawn_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "CASES", 8)
-    monkeypatch.setattr(pairs, "_LOWER", ("int8",))
-    outcome = pairs.run(generator_of("pairs", 1, 0), tmp_path)
+    outcome = pairs.run(generator_of("pairs", 1, 0), tmp_path, "int8")
     assert outcome.found == []
     assert outcome.tried["cases"] == 8
     assert outcome.tried["decodings in int8"] == 6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -20,8 +19,6 @@ CPP_PROGRAM: Final = "S2T_SOAK_CPP_PROGRAM"
 CPP_FUZZERS: Final = "S2T_SOAK_CPP_FUZZERS"
 """The variable that names the directory of the fuzz targets."""
 
-Run = Callable[[np.random.Generator, Path], Outcome]
-
 KINDS: Final = {"pairs": 10, "readers": 2, "kills": 1, "memory": 2}
 """Each kind of round, a module of this room, and how much of the time it gets."""
 
@@ -33,8 +30,11 @@ def generator_of(kind: str, seed: int, number: int) -> np.random.Generator:
 
 def main(kind: str, seed: int, number: int, folder: Path) -> None:
     """Run the round; what comes of it is in ``folder``/outcome.json."""
-    run: Run = import_module(f"support.soak.{kind}").run
-    run(generator_of(kind, seed, number), folder).write(folder / "outcome.json")
+    module = import_module(f"support.soak.{kind}")
+    turns: tuple[object, ...] = getattr(module, "TURNS", ())
+    turn = (turns[number % len(turns)],) if turns else ()  # so that no draw leaves one out
+    outcome: Outcome = module.run(generator_of(kind, seed, number), folder, *turn)
+    outcome.write(folder / "outcome.json")
 
 
 if __name__ == "__main__":

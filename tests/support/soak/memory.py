@@ -29,7 +29,7 @@ MOST_MB_A_LOAD = 0.1
 """Of loading and closing; a model that is not let go of would be 20."""
 _SAMPLING_RATE = 16000
 _SHORTEST_S, _LONGEST_S = 0.3, 15.0
-_MODES = ("one thread", "eight threads", "after errors", "loading", "C++")
+TURNS = ("one thread", "eight threads", "after errors", "loading", "C++")
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def risen(marks: list[Mark]) -> float:
     return min(one.anonymous_mb for one in marks[-third:]) - min(one.anonymous_mb for one in marks[:third])
 
 
-def run(rng: Generator, folder: Path) -> Outcome:
-    """One way of calling, drawn."""
-    outcome, mode = Outcome(), _MODES[int(rng.integers(len(_MODES)))]
+def run(rng: Generator, folder: Path, mode: str) -> Outcome:
+    """One way of calling."""
+    outcome = Outcome()
     if mode == "C++" and CPP_PROGRAM not in os.environ:
         outcome.tried["rounds without C++"] += 1
         return outcome
