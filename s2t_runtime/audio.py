@@ -6,9 +6,8 @@ Normalisation is not done here: it is part of the encoder graph.
 from __future__ import annotations
 
 import io
-import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
@@ -29,8 +28,8 @@ MOST_AMPLITUDE: Final = 1e10
 """Above any 32-bit integers that were not scaled, and far below where the encoder's sums of squares leave float32:
 from about 1e12 on features become infinite or zero, and the text has nothing to do with the recording."""
 _MOST_RATE: Final = 2**31 - 1
-_BLOCK: Final = 1 << 22
-"""Samples of all channels that are read at a time, of what does not say how many there are."""
+_BLOCK: Final = 1 << 20
+"""Samples of all channels that are read at a time."""
 
 around_decoding: Final[ContextVar[Callable[[], AbstractContextManager[None]]]] = ContextVar(
     "around_decoding", default=nullcontext
@@ -207,38 +206,41 @@ def _decoded(name: str, data: bytes) -> tuple[Float32, int]:
     if not data:
         raise AudioError(f"{name} is empty (0 bytes), wanted an audio file: check the recording")
     try:
-        with around_decoding.get()(), soundfile.SoundFile(_Contents(data)) as file:
-            channels, rate = _whole(name, file), int(file.samplerate)
+        with around_decoding.get()(), _FrontToBack(_Contents(data)) as file:
+            blocks = [np.zeros(0, np.float32), *file.mono_blocks()]
+            return np.concatenate(blocks), int(file.samplerate)
     except (soundfile.SoundFileError, RuntimeError) as error:
         # LibsndfileError's own text begins with the address of our buffer.
         reason = getattr(error, "error_string", None) or str(error)
         raise AudioError(
             f"{name} is not audio that can be read; wanted wav, flac, ogg or mp3 (convert it first): {reason}"
         ) from error
-    if channels.shape[1] == 1:
-        return np.ascontiguousarray(channels[:, 0]), rate
-    # float64, so that the mean is rounded once.
-    return channels.mean(axis=1, dtype=np.float64).astype(np.float32), rate
+    except MemoryError as error:
+        raise AudioError(f"{name} is longer than fits into memory: cut it into shorter files") from error
 
 
-def _whole(name: str, file: soundfile.SoundFile) -> Float32:
-    """All samples [samples, channels].
+class _FrontToBack(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read once, block by block, so that a header which claims too much costs nothing.
 
-    Read at once where that can be: soundfile seeks behind each read, after which Opus and MP3 go on otherwise.
+    soundfile seeks behind each read where a file can be, after which Opus and MP3 go on otherwise.
     """
-    if not file.seekable():  # then nothing says how long it is
-        size = _BLOCK // file.channels
-        blocks = (file.read(size, dtype="float32", always_2d=True) for _ in itertools.count())
-        return np.concatenate([*itertools.takewhile(len, blocks), np.zeros((0, file.channels), np.float32)])
-    file.seek(0)  # as soundfile.read does: the first samples of an MP3 are others without it
-    try:
-        samples: Float32 = file.read(dtype="float32", always_2d=True)
-    except (MemoryError, ValueError) as error:
-        raise AudioError(
-            f"{name} says that it holds {file.frames} samples in {file.channels} channels, which do not fit into "
-            "memory: cut it into shorter files; if it is not that long, it is damaged: write it anew"
-        ) from error
-    return samples
+
+    _opened = False
+
+    def seekable(self) -> bool:
+        """Only at first: soundfile.read goes to the beginning too, which changes the first samples of an MP3."""
+        return not self._opened and bool(super().seekable())
+
+    def mono_blocks(self) -> Iterator[Float32]:
+        """The mean of all channels, float32 [samples] a block."""
+        if self.seekable():
+            self.seek(0)
+        self._opened = True
+        size = max(_BLOCK // self.channels, 1)
+        while len(block := self.read(size, dtype="float32", always_2d=True)):
+            # float64, so that the mean is rounded once.
+            mean = block[:, 0] if self.channels == 1 else block.mean(axis=1, dtype=np.float64)
+            yield np.ascontiguousarray(mean, dtype=np.float32)
 
 
 def _resampled(samples: Float32, rate: int, target_rate: int) -> Float32:
