@@ -160,7 +160,7 @@ def test_the_readers_are_all_tried(
 
 
 def test_what_a_kill_left_is_looked_at(digits_bundle: Path, tmp_path: Path) -> None:
-    whole = readers.linked(digits_bundle, tmp_path / "bundle")
+    whole = readers.copied(digits_bundle, tmp_path / "bundle")
     wanted, outcome = kills._answer(whole), Outcome()
     replaced = kills.Work("replace", (), exists=True)
     kills._see(whole, replaced, wanted, outcome)

@@ -15,7 +15,7 @@ import soundfile
 from support.places import ROOT
 from support.soak.child import BUNDLE
 from support.soak.outcome import Outcome
-from support.soak.readers import linked
+from support.soak.readers import copied
 
 import s2t_runtime
 from s2t_runtime.errors import S2TError
@@ -86,7 +86,7 @@ def _prepare(work: Work, target: Path) -> None:
         return
     subprocess.run(["rm", "-rf", str(target)], check=True)
     source = Path(os.environ[BUNDLE])
-    linked(source, target)
+    copied(source, target)
 
 
 def _start(work: Work) -> subprocess.Popen[str]:

@@ -157,7 +157,7 @@ class _Manifests:
     """A bundle whose manifest is damaged; every fourth that opens is loaded and decodes."""
 
     def __init__(self, folder: Path) -> None:
-        self._root = linked(Path(os.environ[BUNDLE]), folder / "manifests")
+        self._root = copied(Path(os.environ[BUNDLE]), folder / "manifests")
         self._text = (self._root / "manifest.json").read_text(encoding="utf-8")
         self._opened, self._folder = 0, folder
         self._audio = np.zeros(4000, np.float32)
@@ -178,7 +178,7 @@ class _Tokenizers:
     """A tokenizer.json that is damaged, for a bundle that states no joining rule."""
 
     def __init__(self, folder: Path) -> None:
-        self._root = linked(Path(os.environ[BUNDLE]), folder / "tokenizers")
+        self._root = copied(Path(os.environ[BUNDLE]), folder / "tokenizers")
         self._text = (self._root / "tokenizer.json").read_text(encoding="utf-8")
         self._manifest = json.loads((self._root / "manifest.json").read_text(encoding="utf-8"))
         self._manifest["detokenizer"] = None
@@ -240,7 +240,7 @@ class _Checkpoints:
 
     def __call__(self, rng: Generator) -> None:
         shutil.rmtree(self._root, ignore_errors=True)
-        linked(_CHECKPOINT, self._root)
+        copied(_CHECKPOINT, self._root)
         name = str(rng.choice((*_SMALL_FILES, "model.safetensors")))
         if name == "model.safetensors":
             data = damaged_bytes(rng, self._weights)
@@ -251,14 +251,7 @@ class _Checkpoints:
         load_checkpoint(locate_checkpoint(str(self._root)))
 
 
-def linked(source: Path, target: Path) -> Path:
-    """A copy that shares its files, so that one is replaced rather than written over."""
-    shutil.copytree(source, target, copy_function=_link)
+def copied(source: Path, target: Path) -> Path:
+    """A copy of its own: onnx_ir refuses the weights of a bundle whose files have several names."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
     return target
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
