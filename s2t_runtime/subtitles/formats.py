@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from s2t_runtime.subtitles.shaping import Cue, Timed
 
@@ -33,7 +33,7 @@ def tsv(segments: Sequence[Timed]) -> str:
     return f"start\tend\ttext\n{rows}"
 
 
-def _body(lines: Sequence[str] | map[str]) -> str:
+def _body(lines: Iterable[str]) -> str:
     return "\n".join(lines)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import time
 from collections import Counter
@@ -25,7 +24,6 @@ from support.soak.outcome import Outcome, Round
 from support.soak.schedule import Running, keep, next_of, read_rounds
 from support.soak.summary import summary
 from support.tiny import models as tiny_models
-from support.tiny.encoders import SAMPLING_RATE
 
 import s2t_runtime
 from s2t_runtime import Result, SpeechToText
@@ -160,22 +158,27 @@ def test_the_readers_are_all_tried(
 
 
 def test_what_a_kill_left_is_looked_at(digits_bundle: Path, tmp_path: Path) -> None:
-    whole = readers.copied(digits_bundle, tmp_path / "bundle")
-    wanted, outcome = kills._answer(whole), Outcome()
-    replaced = kills.Work("replace", (), exists=True)
-    kills._see(whole, replaced, wanted, outcome)
+    target, wanted, outcome = tmp_path / "bundle", kills.answer(digits_bundle), Outcome()
+    export, replaced, added = kills._works(target)
+    kills.reset(replaced, digits_bundle, target)
+    kills.look(target, replaced, wanted, outcome)
     assert outcome.found == []
-    kills._see(whole, replaced, (1, 2), outcome)
-    (whole / "vocabulary.bin").unlink()
-    kills._see(whole, replaced, wanted, outcome)
-    shutil.rmtree(whole)
-    kills._see(whole, replaced, wanted, outcome)
-    kills._see(whole, kills.Work("export", (), exists=False), wanted, outcome)
+    kills.look(target, replaced, (1, 2), outcome)
+    (target / "vocabulary.bin").unlink()
+    kills.look(target, replaced, wanted, outcome)
+    kills.reset(export, digits_bundle, target)
+    kills.look(target, export, wanted, outcome)
+    kills.look(target, replaced, wanted, outcome)
     assert [sentence.split(":")[1].strip() for sentence in outcome.found] == [
         "what stands there decodes otherwise",
         "what stands there is no whole bundle",
         "the bundle that stood there is gone",
     ]
+    readers.copied(digits_bundle, tmp_path / "bundle.replaced-abc")
+    kills.look(target, replaced, wanted, outcome)
+    assert (len(outcome.found), outcome.tried["kills between two renames"]) == (3, 1)
+    kills.look(target, added, wanted, outcome)
+    assert len(outcome.found) == 4
 
 
 def done(kind: str, number: int, seconds: float, found: tuple[str, ...] = ()) -> Round:
@@ -267,10 +270,21 @@ def test_every_turn_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.broad
+def test_a_round_of_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kills, "KILLS", 1)
+    outcome = kills.run(generator_of("kills", 1, 0), tmp_path, "add a precision")
+    assert outcome.found == []
+    assert outcome.tried == {
+        "whole runs: export": 1,
+        "whole runs: add a precision": 2,
+        "kills: add a precision": 1,
+    }
+
+
+@pytest.mark.broad
 def test_a_round_of_a_drawn_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "CASES", 8)
     outcome = pairs.run(generator_of("pairs", 1, 0), tmp_path, "int8")
     assert outcome.found == []
     assert outcome.tried["cases"] == 8
     assert outcome.tried["decodings in int8"] == 6
-    assert SAMPLING_RATE == 16000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from support.places import ROOT
-from support.soak.child import BUNDLE
 from support.soak.outcome import Outcome
 from support.soak.readers import copied
 
@@ -29,7 +29,7 @@ _LONGEST_S = 400.0
 
 @dataclass(frozen=True)
 class Work:
-    """A command that writes to ``target``."""
+    """What export-s2t is asked to do."""
 
     name: str
     arguments: tuple[str, ...]
@@ -39,59 +39,47 @@ class Work:
 
 def run(rng: np.random.Generator, folder: Path, turn: str) -> Outcome:
     """One command, run to its end once, then killed again and again, then run to its end beside what is left."""
-    outcome, target = Outcome(), folder / "bundle"
+    outcome, base, target = Outcome(), folder / "base", folder / "bundle"
+    _complete(Work("export", _export(base), exists=False), outcome)
+    wanted = answer(base)
     work = next(one for one in _works(target) if one.name == turn)
     outcome.figures["command"] = work.name
-    _prepare(work, target)
+    reset(work, base, target)
     needed_s = _complete(work, outcome)
-    wanted = _answer(target)
     for _ in range(KILLS):
-        if work.name == "add a precision":  # else there would be nothing to do
-            _prepare(work, target)
+        reset(work, base, target)
         _kill(work, float(rng.uniform(0.05, 1.0)) * needed_s)
         outcome.tried[f"kills: {work.name}"] += 1
-        _see(target, work, wanted, outcome)
-    if work.name == "add a precision":
-        _prepare(work, target)
+        look(target, work, wanted, outcome)
+    reset(work, base, target)
     _complete(work, outcome)
-    if _answer(target) != wanted:
+    if answer(target) != wanted:
         outcome.found.append(f"{work.name}: beside what killed ones left, another bundle comes out")
     return outcome
 
 
+def _export(target: Path) -> tuple[str, ...]:
+    return (str(_CHECKPOINT), "-o", str(target), "--no-check", "--max-audio-seconds", "4", "--force")
+
+
 def _works(target: Path) -> tuple[Work, ...]:
-    export = (
-        "exporter.commands.export",
-        str(_CHECKPOINT),
-        "-o",
-        str(target),
-        "--no-check",
-        "--max-audio-seconds",
-        "4",
-        "--force",
-    )
+    add = ("--add-precision", "int8", str(target), "--against", str(_CHECKPOINT), "--no-check")
     return (
-        Work("export", export, exists=False),
-        Work("replace", export, exists=True),
-        Work(
-            "add a precision",
-            ("exporter.commands.export", "--add-precision", "int8", str(target), "--no-check"),
-            exists=True,
-        ),
+        Work("export", _export(target), exists=False),
+        Work("replace", _export(target), exists=True),
+        Work("add a precision", add, exists=True),
     )
 
 
-def _prepare(work: Work, target: Path) -> None:
-    if not work.exists:
-        return
-    subprocess.run(["rm", "-rf", str(target)], check=True)
-    source = Path(os.environ[BUNDLE])
-    copied(source, target)
+def reset(work: Work, base: Path, target: Path) -> None:
+    """What stood there before the command; what killed ones left beside it stays."""
+    shutil.rmtree(target, ignore_errors=True)
+    if work.exists:
+        copied(base, target)
 
 
 def _start(work: Work) -> subprocess.Popen[str]:
-    module, *arguments = work.arguments
-    code = f"import sys; from {module} import main; sys.exit(main({arguments!r}))"
+    code = f"import sys; from exporter.commands.export import main; sys.exit(main({[*work.arguments]!r}))"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         start_new_session=True,
@@ -120,19 +108,27 @@ def _kill(work: Work, after_s: float) -> None:
     process.communicate()
 
 
-def _see(target: Path, work: Work, wanted: tuple[int, ...], outcome: Outcome) -> None:
+def look(target: Path, work: Work, wanted: tuple[int, ...], outcome: Outcome) -> None:
+    """See that a whole bundle stands there; or none, where none did, or between the two renames of a replacement."""
+    whole = target
     if not target.exists():
-        if work.exists:
+        aside = sorted(target.parent.glob(f"{target.name}.replaced-*"))
+        if not work.exists:
+            return
+        if work.name != "replace" or not aside:
             outcome.found.append(f"{work.name}: the bundle that stood there is gone")
-        return
+            return
+        whole = aside[-1]
+        outcome.tried["kills between two renames"] += 1
     try:
-        if _answer(target) != wanted:
+        if answer(whole) != wanted:
             outcome.found.append(f"{work.name}: what stands there decodes otherwise")
     except S2TError as error:
         outcome.found.append(f"{work.name}: what stands there is no whole bundle: {error}")
 
 
-def _answer(target: Path) -> tuple[int, ...]:
+def answer(target: Path) -> tuple[int, ...]:
+    """The tokens that a bundle gives for a recording of the example, every file of it hashed."""
     samples, rate = soundfile.read(_RECORDING, dtype="float32")
     with s2t_runtime.load(target, threads=1, verify="full", precision="fp32") as model:
         return model.generate(samples, sampling_rate=rate, language="de").tokens

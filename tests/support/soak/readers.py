@@ -95,7 +95,7 @@ def _try(reader: str, read: Callable[[], None], folder: Path, number: int, outco
         read()
     except S2TError as error:
         outcome.tried[f"refused: {reader}"] += 1
-        if "\n" in str(error) and len(str(error)) > _LONGEST_SENTENCE:
+        if len(str(error)) > _LONGEST_SENTENCE:
             outcome.found.append(f"{reader}, input {number}: refused at length: {str(error)[:300]}")
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
